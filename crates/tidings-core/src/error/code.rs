@@ -1,0 +1,123 @@
+//! Every fault that Tidings can name, written once: id, kind, remedy.
+
+use super::Kind;
+
+/// The stable name of one fault.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Code {
+    id: &'static str,
+    kind: Kind,
+    remedy: &'static str,
+}
+
+impl Code {
+    /// `TD` and four digits; the name of its page in `docs/errors/`.
+    #[must_use]
+    pub const fn id(self) -> &'static str {
+        self.id
+    }
+
+    /// What must happen next.
+    #[must_use]
+    pub const fn kind(self) -> Kind {
+        self.kind
+    }
+
+    /// How to mend it, as one clause.
+    #[must_use]
+    pub const fn remedy(self) -> &'static str {
+        self.remedy
+    }
+}
+
+macro_rules! codes {
+    ($($(#[$doc:meta])* $name:ident = $id:literal, $kind:ident, $remedy:literal;)*) => {
+        impl Code {
+            $($(#[$doc])* pub const $name: Self = Self { id: $id, kind: Kind::$kind, remedy: $remedy };)*
+
+            /// Every code, in the order of their ids.
+            pub const ALL: &'static [Self] = &[$(Self::$name),*];
+        }
+    };
+}
+
+codes! {
+    /// Text that is not a JSON object.
+    MALFORMED = "TD1001", Input, "send one CloudEvents JSON object per line";
+    /// An event larger than the limit.
+    OVERSIZED = "TD1002", Input, "carry a reference instead of the body, or raise the size limit";
+    /// JSON nested deeper than the limit.
+    TOO_DEEP = "TD1003", Input, "flatten the data, or carry it as a string";
+    /// A required attribute is absent.
+    ATTRIBUTE_MISSING = "TD1004", Input, "add the attribute";
+    /// An attribute has the wrong type or value.
+    ATTRIBUTE_INVALID = "TD1005", Input, "correct the attribute's value";
+    /// A name or id that cannot be used safely.
+    NAME_INVALID = "TD1006", Input, "use 1 to 512 bytes of text without control or direction characters";
+    /// A version that does not follow the last one of its entity.
+    VERSION_REGRESSED = "TD1007", Input, "take versions from the entity's row, or leave the version out to have it assigned";
+    /// The same attribute twice.
+    ATTRIBUTE_REPEATED = "TD1008", Input, "keep one of the two";
+    /// A line that ends before its JSON does.
+    LINE_TRUNCATED = "TD1009", Input, "send the whole line again";
+    /// An event type that nobody declared.
+    TYPE_UNKNOWN = "TD1010", Input, "correct the type, or declare it with a decision";
+    /// Data that its event type cannot be read from.
+    DATA_UNREADABLE = "TD1011", Input, "mend the data or its reader, then redrive the parked event";
+    /// An invalid argument or setting.
+    SETTING_INVALID = "TD2001", Setup, "correct the setting";
+    /// A data directory written by a newer version.
+    STORE_TOO_NEW = "TD2002", Data, "use the version of tidings that wrote it, or a newer one";
+    /// A port that another program listens on.
+    PORT_IN_USE = "TD2003", Setup, "choose another with --port, or 0 for any free one";
+    /// A file or directory that cannot be written.
+    READ_ONLY = "TD2004", Setup, "make the directory writable for this user, or choose another with --data";
+    /// No space left.
+    DISK_FULL = "TD2005", Setup, "free space on that disk; what was committed is kept and work resumes by itself";
+    /// A setting under which a committed event can un-happen.
+    NOT_DURABLE = "TD2006", Setup, "set PRAGMA synchronous=FULL (or EXTRA) on the connection that records events";
+    /// A data directory in use by another process.
+    STORE_LOCKED = "TD2007", Setup, "stop the other process, or choose another directory with --data";
+    /// A path that is no data directory of Tidings.
+    STORE_UNKNOWN = "TD2008", Setup, "check the path given with --data";
+    /// A file that is not there or cannot be opened.
+    FILE_UNREADABLE = "TD2009", Setup, "check the path and its permissions";
+    /// The outbox is not installed in this database.
+    OUTBOX_MISSING = "TD2010", Setup, "install the outbox in this database first";
+    /// Damaged stored data.
+    STORE_CORRUPT = "TD3001", Data, "restore the file from a backup, or remove it and let it be rebuilt from the sources";
+    /// A stored record that cannot be decoded.
+    RECORD_UNREADABLE = "TD3002", Data, "treat it as a gap: entries are revalidated, and the scope is repaired";
+    /// Records were removed before they were read.
+    GAP = "TD3003", Data, "keep the log longer than the longest outage; entries are revalidated meanwhile";
+    /// Busy or locked for too long.
+    BUSY = "TD4001", Retry, "it is retried by itself; look for a long write transaction if it persists";
+    /// A load that took longer than its hard limit.
+    LOAD_TIMEOUT = "TD4002", Retry, "look at the source's latency, or raise the hard load timeout";
+    /// A loader that failed.
+    LOAD_FAILED = "TD4003", Retry, "look at the source that the loader reads";
+    /// A source that stayed behind the version asked for.
+    SOURCE_BEHIND = "TD4004", Retry, "read from the primary, or wait for the replica";
+    /// A full queue.
+    OVERLOADED = "TD4005", Retry, "slow down, or raise the limit";
+    /// Shutting down.
+    STOPPING = "TD4006", Retry, "start again after the restart";
+    /// A newer owner has taken over.
+    FENCED = "TD4007", Fenced, "nothing: the new owner goes on";
+    /// A defect of this program.
+    DEFECT = "TD9001", Fatal, "report it with the lines above; durable state is intact and a restart resumes";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_unique_and_sorted() {
+        let ids: Vec<_> = Code::ALL.iter().map(|c| c.id()).collect();
+        let mut sorted = ids.clone();
+        sorted.sort_unstable();
+        sorted.dedup();
+        assert_eq!(ids, sorted);
+    }
+}
