@@ -1,2 +1,118 @@
-//! Stub.
-fn main() {}
+//! `cargo xtask`: every check and measurement of this repository behind one name.
+//!
+//! [`ci`] is the one entry point; it runs the others in order. Each of them also runs alone.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+mod checklist;
+mod ci;
+mod command;
+mod smoke;
+mod suite;
+mod tidy;
+
+use command::Workspace;
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "Checks, tests and measures this repository")]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Run every check: format, lints, tidy, tests, doc links, and a short run of `tidings dev`
+    Ci,
+    /// Run every test of the workspace, doc tests too, and record the results for `checklist`
+    Test {
+        /// Only what needs no server to be installed (so far, that is all of it)
+        #[arg(long)]
+        embedded: bool,
+    },
+    /// Check what no compiler checks: dependency edges, licences, paths in documents, error pages, file lengths
+    Tidy,
+    /// Format the code, or only say what is not formatted
+    Fmt {
+        /// Change nothing
+        #[arg(long)]
+        check: bool,
+    },
+    /// Run clippy on everything, with warnings as errors
+    Lint,
+    /// Measure against the bare limits, side by side
+    Bench {
+        /// Only this one
+        name: Option<String>,
+        /// Write the rows to this file as well
+        #[arg(long, value_name = "FILE")]
+        json: Option<PathBuf>,
+    },
+    /// Say which rows of the specification have a passing check in the last test run
+    Checklist {
+        /// As a JSON list of {row, checks, status}
+        #[arg(long)]
+        json: bool,
+    },
+    /// Feed the decoders random and damaged input
+    Fuzz {
+        /// For how long, each
+        #[arg(long, default_value_t = 30)]
+        seconds: u64,
+    },
+}
+
+fn main() -> ExitCode {
+    match run(Arguments::parse().task) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(task: Task) -> Result<ExitCode> {
+    let workspace = Workspace::find()?;
+    match task {
+        Task::Ci => return ci::run(&workspace),
+        Task::Test { embedded } => return test(&workspace, embedded),
+        Task::Tidy => tidy::run(&workspace)?,
+        Task::Fmt { check } => ci::format(&workspace, check)?,
+        Task::Lint => ci::lint(&workspace)?,
+        Task::Bench { name, json } => bench(&workspace, name, json)?,
+        Task::Checklist { json } => checklist::run(&workspace, json)?,
+        Task::Fuzz { seconds } => fuzz(&workspace, seconds)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn test(workspace: &Workspace, embedded: bool) -> Result<ExitCode> {
+    if embedded {
+        println!("embedded: no test needs a server to be installed, so this is every test");
+    }
+    let tally = suite::run(workspace)?;
+    println!("{tally}");
+    Ok(if tally.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn bench(workspace: &Workspace, name: Option<String>, json: Option<PathBuf>) -> Result<()> {
+    let mut command = workspace.cargo(&["run", "--release", "--locked", "-p", "tidings-bench", "--"]);
+    command.args(name);
+    if let Some(json) = json {
+        command.arg("--json").arg(std::path::absolute(json)?);
+    }
+    command::succeed(command)
+}
+
+/// The envelope's tests against damaged input go on for as long as this variable says; without it they are short.
+fn fuzz(workspace: &Workspace, seconds: u64) -> Result<()> {
+    let mut command =
+        workspace.cargo(&["test", "--release", "--locked", "-p", "tidings-core", "--test", "it", "--"]);
+    command.args(["envelope::", "--nocapture"]).env("TIDINGS_FUZZ_SECONDS", seconds.to_string());
+    suite::run_command(command)?.require("fuzz")
+}

@@ -49,8 +49,8 @@ pub enum Freshness {
 pub enum Cause {
     /// The source failed or timed out.
     SourceFailed,
-    /// A read asked for it while it is loaded again.
-    Refreshing,
+    /// The source lags behind what is already known, or was outrun by newer versions.
+    SourceBehind,
 }
 
 impl fmt::Display for Freshness {
@@ -59,7 +59,7 @@ impl fmt::Display for Freshness {
             Self::Fresh => f.write_str("fresh"),
             Self::Within(age) => write!(f, "within {:.3} s", age.as_secs_f64()),
             Self::Stale(Cause::SourceFailed) => f.write_str("stale: the source failed"),
-            Self::Stale(Cause::Refreshing) => f.write_str("stale: being refreshed"),
+            Self::Stale(Cause::SourceBehind) => f.write_str("stale: the source is behind"),
             Self::Unverified => f.write_str("unverified"),
             Self::Direct => f.write_str("direct"),
         }

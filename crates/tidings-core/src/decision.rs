@@ -65,6 +65,13 @@ impl From<Decision> for Vec<Decision> {
 pub trait Decide: Send + Sync {
     /// What to do about this event. An error, or a panic, parks the event with its entity fenced.
     fn decide(&self, event: &Event) -> Result<Vec<Decision>>;
+
+    /// What to do about an event that is parked, from its envelope alone. Its entity's floor is raised in any case;
+    /// a consumer whose views depend on regions adds the regions that an unreadable event may have touched.
+    fn when_parked(&self, event: &Event) -> Vec<Decision> {
+        let _ = event;
+        vec![Decision::Invalidate]
+    }
 }
 
 /// What a store is asked to do.

@@ -13,14 +13,21 @@
 //! - [`port`]: the few places where a backend plugs in;
 //! - [`error`]: failures as instructions.
 
+#![deny(clippy::indexing_slicing)]
+
 pub mod certificate;
+pub mod consumer;
 pub mod decision;
 pub mod entity;
+pub mod envelope;
 pub mod error;
 pub mod event;
+pub mod fence;
 pub mod name;
 pub mod port;
 pub mod position;
+pub mod relay;
+pub mod retry;
 pub mod time;
 pub mod truth;
 pub mod version;
@@ -28,6 +35,7 @@ pub mod version;
 pub use certificate::{Certificate, Freshness, Path};
 pub use decision::{Action, Decide, Decision, Outcome, Plan};
 pub use entity::{Entity, Region};
+pub use envelope::DraftEvent;
 pub use error::{Code, Error, Result};
 pub use event::{Data, Draft, Event};
 pub use position::{Mark, Offset, Partition, Position, Topic};

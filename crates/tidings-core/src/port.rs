@@ -8,10 +8,12 @@ use std::pin::Pin;
 
 pub mod log;
 pub mod outbox;
+pub mod parking;
 pub mod store;
 
 pub use log::{Append, Log, Read, ReadLimit, Record, Retention, Stored};
 pub use outbox::{Cursor, Outbox, Pending, Scan};
+pub use parking::{Parked, Parking};
 pub use store::{Batch, Store};
 
 /// What an object-safe async method returns.

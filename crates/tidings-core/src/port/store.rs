@@ -6,7 +6,7 @@ use super::Boxed;
 use crate::decision::Action;
 use crate::error::Result;
 use crate::event::Event;
-use crate::position::Position;
+use crate::position::{Partition, Position};
 use crate::time::Time;
 
 /// What one pass over a partition asks of a store.
@@ -26,6 +26,14 @@ pub struct Batch<'a> {
 ///
 /// Applying is idempotent and indifferent to order: an older or repeated batch changes nothing.
 pub trait Store: Send + Sync {
+    /// A consumer is about to deliver these partitions from positions found *before* this call. A copy that was filled
+    /// earlier may have missed something in between, so it opens an epoch here. Stores that keep their own position
+    /// have nothing to do.
+    fn begin<'a>(&'a self, partitions: &'a [Partition]) -> Boxed<'a, Result<()>> {
+        let _ = partitions;
+        Box::pin(std::future::ready(Ok(())))
+    }
+
     /// Makes a batch take effect, all or nothing where the backend can; durable when it returns, if the store is.
     fn apply<'a>(&'a self, batch: Batch<'a>) -> Boxed<'a, Result<()>>;
 

@@ -1,0 +1,4 @@
+//! What the core promises to those who use it.
+
+#[cfg(test)]
+mod envelope;

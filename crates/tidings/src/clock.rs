@@ -1,0 +1,106 @@
+//! The one place where the toolkit learns what time it is.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use tidings_core::Time;
+
+/// Monotonic time and the source's time.
+///
+/// The system clock is read once, at the start; from then on time advances with the monotonic clock, so a jump of the
+/// wall clock cannot make an answer look younger than it is.
+#[derive(Debug, Clone)]
+pub struct Clock(Source);
+
+#[derive(Debug, Clone)]
+enum Source {
+    System { start: Instant, coarse: coarsetime::Instant, wall: Time },
+    Manual(Arc<AtomicU64>),
+}
+
+/// A moment on the hit path: hundredths of a second since the clock's start, rounded down. Eight bytes would be too
+/// many per entry, and reading a finer clock too slow; whoever computes an age from two of them adds [`Moment::BLUR`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub(crate) struct Moment(pub(crate) u32);
+
+impl Moment {
+    const UNIT: Duration = Duration::from_millis(10);
+    /// The kernel's coarse clock may be one scheduler tick behind (10 ms at 100 Hz), and rounding hides as much again.
+    pub(crate) const BLUR: u32 = 2;
+
+    pub(crate) fn of(since_start: Duration) -> Self {
+        Self(u32::try_from(since_start.as_millis() / Self::UNIT.as_millis()).unwrap_or(u32::MAX))
+    }
+
+    /// The most time that can have passed since `earlier`.
+    pub(crate) fn age_of(self, earlier: Self) -> u32 {
+        self.0.saturating_sub(earlier.0).saturating_add(Self::BLUR)
+    }
+
+    /// How many whole moments fit into `span`.
+    pub(crate) fn span(span: Duration) -> u32 {
+        Self::of(span).0
+    }
+
+    pub(crate) fn duration(units: u32) -> Duration {
+        Self::UNIT * units
+    }
+
+    pub(crate) fn plus(self, units: u32) -> Self {
+        Self(self.0.saturating_add(units))
+    }
+}
+
+impl Clock {
+    /// The machine's clock.
+    #[must_use]
+    pub fn system() -> Self {
+        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let wall = Time::from_micros(i64::try_from(wall.as_micros()).unwrap_or(i64::MAX));
+        Self(Source::System { start: Instant::now(), coarse: coarsetime::Instant::now(), wall })
+    }
+
+    /// A clock that stands still until [`Clock::advance`].
+    #[must_use]
+    pub fn manual() -> Self {
+        Self(Source::Manual(Arc::new(AtomicU64::new(0))))
+    }
+
+    /// Moves a manual clock, and every clone of it, forward. The system's clock does not listen.
+    pub fn advance(&self, by: Duration) {
+        if let Source::Manual(nanos) = &self.0 {
+            nanos.fetch_add(u64::try_from(by.as_nanos()).unwrap_or(u64::MAX), Ordering::AcqRel);
+        }
+    }
+
+    /// Monotonic time since the clock was made.
+    #[must_use]
+    pub fn elapsed(&self) -> Duration {
+        match &self.0 {
+            Source::System { start, .. } => start.elapsed(),
+            Source::Manual(nanos) => Duration::from_nanos(nanos.load(Ordering::Acquire)),
+        }
+    }
+
+    /// The time by this process's clock, as sources in this process stamp their commits.
+    #[must_use]
+    pub fn wall(&self) -> Time {
+        match &self.0 {
+            Source::System { wall, .. } => wall.plus(self.elapsed()),
+            Source::Manual(_) => Time::from_micros(0).plus(self.elapsed()),
+        }
+    }
+
+    /// Now, never later than it is, as cheaply as possible.
+    pub(crate) fn moment(&self) -> Moment {
+        match &self.0 {
+            // Kept by the kernel: it advances even if this process was stopped, which a ticker of ours would not.
+            Source::System { coarse, .. } => {
+                let elapsed = coarsetime::Instant::now().duration_since(*coarse);
+                Moment(u32::try_from(elapsed.as_millis() / 10).unwrap_or(u32::MAX))
+            }
+            Source::Manual(_) => Moment::of(self.elapsed()),
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! What a loader is told, and what it tells.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tidings_core::fence::{Held, Tick};
+use tidings_core::{Code, Error, Stamp, Time, Version, name};
+
+use crate::clock::Moment;
+use crate::fence::{Fence, Hold};
+
+/// What a loader fails with.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// What a loader brings back.
+#[derive(Debug)]
+pub struct Loaded<V> {
+    pub(crate) value: Option<V>,
+    pub(crate) version: Option<Version>,
+}
+
+impl<V> Loaded<V> {
+    /// A value and its version.
+    pub const fn new(version: Version, value: V) -> Self {
+        Self { value: Some(value), version: Some(version) }
+    }
+
+    /// A value without a version of its own: a composite, or something its source does not version.
+    pub const fn unversioned(value: V) -> Self {
+        Self { value: Some(value), version: None }
+    }
+
+    /// The source has nothing under this key. Cached like any answer, for as long as what the loader depended on has
+    /// not moved: declare the entity that would appear, with [`Fill::depends_unversioned`].
+    pub const fn absent() -> Self {
+        Self { value: None, version: None }
+    }
+}
+
+/// A load on its way into a view. Its ticket was taken before the loader ran. Cheap to clone.
+#[derive(Clone)]
+pub struct Fill(Arc<Shared>);
+
+struct Shared {
+    fence: Arc<Fence>,
+    ticket: Ticket,
+    told: Mutex<Told>,
+}
+
+/// What a loader has told so far.
+#[derive(Default)]
+struct Told {
+    holds: Vec<Hold>,
+    /// What it has only asked about: it may be about to depend on it.
+    asked: Vec<Hold>,
+    as_of: Option<Duration>,
+    until: Option<Duration>,
+    invalid: Option<Error>,
+}
+
+/// The order and time of a moment before the load read anything.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Ticket {
+    pub(crate) tick: Tick,
+    pub(crate) epoch: u32,
+    pub(crate) started: Duration,
+}
+
+impl Fill {
+    pub(crate) fn new(fence: Arc<Fence>, ticket: Ticket) -> Self {
+        Self(Arc::new(Shared { fence, ticket, told: Mutex::default() }))
+    }
+
+    /// The lowest version of this entity that the load must bring, if any is known here. A source that lags can wait
+    /// for it, or the loader can ask another.
+    pub fn floor(&self, kind: &str, id: &str) -> Option<Stamp> {
+        let key = self.0.fence.key(kind, id);
+        self.0.told.lock().asked.push(Hold::new(key, Held::Unmoved));
+        self.0.fence.floor_of(key)
+    }
+
+    /// The answer is derived from this version of an entity.
+    pub fn depends(&self, kind: &str, id: &str, version: Version) {
+        self.depends_at(kind, id, Stamp::of(version));
+    }
+
+    /// As [`Fill::depends`], in a timeline.
+    pub fn depends_at(&self, kind: &str, id: &str, stamp: Stamp) {
+        self.hold(kind, id, Held::At(stamp));
+    }
+
+    /// The answer is derived from an entity whose version the source does not tell, or from its absence: it is good
+    /// only as long as the entity does not change at all.
+    pub fn depends_unversioned(&self, kind: &str, id: &str) {
+        self.hold(kind, id, Held::Unmoved);
+    }
+
+    /// The answer is derived from a broad scope, and falls with it.
+    pub fn depends_on_region(&self, name: &str, value: &str) {
+        self.check("name of a region", name, value);
+        let key = self.0.fence.region_key(&format!("{name}/{value}"));
+        self.keep(Hold::new(key, Held::Unmoved));
+    }
+
+    /// The source looked like this at `time`, by its own clock, because what was read lags behind: a replica, a
+    /// projection. Of several, the oldest counts. Without it the load is taken to have read the present.
+    pub fn as_of(&self, time: Time) {
+        let clock = self.0.fence.clock();
+        let (elapsed, wall) = (clock.elapsed(), clock.wall());
+        let age = wall.since(time).saturating_add(self.0.fence.settings().clock_error);
+        let since = elapsed.saturating_sub(age);
+        let mut told = self.0.told.lock();
+        told.as_of = Some(told.as_of.map_or(since, |other| other.min(since)));
+    }
+
+    /// The answer ceases to hold at `time`, by the source's clock: it is never served beyond, whatever its time to live.
+    pub fn valid_until(&self, time: Time) {
+        let clock = self.0.fence.clock();
+        let (elapsed, wall) = (clock.elapsed(), clock.wall());
+        let left = time.since(wall).saturating_sub(self.0.fence.settings().clock_error);
+        let until = elapsed.saturating_add(left);
+        let mut told = self.0.told.lock();
+        told.until = Some(told.until.map_or(until, |other| other.min(until)));
+    }
+
+    fn hold(&self, kind: &str, id: &str, held: Held) {
+        self.check("name of an entity", kind, id);
+        let key = self.0.fence.key(kind, id);
+        self.keep(Hold::new(key, held));
+    }
+
+    fn keep(&self, hold: Hold) {
+        const MOST: usize = 256;
+        let mut told = self.0.told.lock();
+        if told.holds.len() == MOST {
+            let what = format!("a load declared more than {MOST} dependencies; depend on a region instead");
+            told.invalid.get_or_insert(Error::new(Code::SETTING_INVALID, what));
+        } else {
+            told.holds.push(hold);
+        }
+    }
+
+    fn check(&self, what: &str, kind: &str, id: &str) {
+        let checked = name::check_kind(what, kind).and(name::check(what, id));
+        if let Err(error) = checked {
+            self.0.told.lock().invalid.get_or_insert(error);
+        }
+    }
+
+    pub(crate) fn ticket(&self) -> Ticket {
+        self.0.ticket
+    }
+
+    /// Whether news has come that this load cannot have seen.
+    pub(crate) fn is_outrun(&self) -> bool {
+        let told = self.0.told.lock();
+        self.0.fence.is_outrun(&told.holds, self.0.ticket.tick)
+            || self.0.fence.is_outrun(&told.asked, self.0.ticket.tick)
+    }
+
+    /// What it depends on; or why that cannot be.
+    pub(crate) fn holds(&self) -> Result<Vec<Hold>, Error> {
+        let told = self.0.told.lock();
+        told.invalid.clone().map_or_else(|| Ok(told.holds.clone()), Err)
+    }
+
+    /// When the source is known to have looked like this.
+    pub(crate) fn seen(&self) -> Duration {
+        let started = self.0.ticket.started;
+        self.0.told.lock().as_of.map_or(started, |as_of| as_of.min(started))
+    }
+
+    pub(crate) fn hard_limit(&self) -> Moment {
+        self.0.told.lock().until.map_or(Moment(u32::MAX), Moment::of)
+    }
+}

@@ -1,0 +1,85 @@
+//! One load per key: the callers that come while it runs wait for it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tidings_core::Error;
+use tidings_core::fence::Refusal;
+use tokio::sync::watch;
+
+use super::entry::Entry;
+use super::fill::{Fill, Ticket};
+
+/// What a load ended with.
+pub(crate) enum Landing<V> {
+    /// The caller who was loading went away: somebody else must.
+    Abandoned,
+    /// It brought an answer.
+    Answer(Answer<V>),
+    /// It failed.
+    Failed(Error),
+}
+
+/// What a load brought.
+pub(crate) struct Answer<V> {
+    pub(crate) entry: Arc<Entry<V>>,
+    /// When the source is known to have looked like this.
+    pub(crate) seen: Duration,
+    pub(crate) ticket: Ticket,
+    /// Why the fence did not keep it, if so.
+    pub(crate) refusal: Option<Refusal>,
+}
+
+impl<V> Clone for Landing<V> {
+    fn clone(&self) -> Self {
+        match self {
+            Self::Abandoned => Self::Abandoned,
+            Self::Answer(answer) => Self::Answer(Answer { entry: answer.entry.clone(), ..*answer }),
+            Self::Failed(error) => Self::Failed(error.clone()),
+        }
+    }
+}
+
+/// A load in the air.
+pub(crate) struct Flight<V> {
+    /// Set when the load begins to read, and again if it has to be repeated.
+    fill: Mutex<Option<Fill>>,
+    landing: watch::Sender<Option<Landing<V>>>,
+}
+
+impl<V> Flight<V> {
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Self { fill: Mutex::new(None), landing: watch::channel(None).0 })
+    }
+
+    pub(crate) fn takes_off(&self, fill: Fill) {
+        *self.fill.lock() = Some(fill);
+    }
+
+    /// Whether news has arrived that this load cannot have seen: who comes now must not wait for it.
+    pub(crate) fn is_outrun(&self, epoch: u32) -> bool {
+        self.fill.lock().as_ref().is_some_and(|fill| fill.ticket().epoch != epoch || fill.is_outrun())
+    }
+
+    pub(crate) fn land(&self, landing: Landing<V>) {
+        self.landing.send_replace(Some(landing));
+    }
+
+    /// Tells those who wait that nothing will come, unless something has.
+    pub(crate) fn abandon(&self) {
+        self.landing.send_if_modified(|landing| {
+            let lost = landing.is_none();
+            if lost {
+                *landing = Some(Landing::Abandoned);
+            }
+            lost
+        });
+    }
+
+    pub(crate) async fn landed(&self) -> Landing<V> {
+        let mut landing = self.landing.subscribe();
+        let landed = landing.wait_for(Option::is_some).await;
+        landed.ok().and_then(|landing| landing.clone()).unwrap_or(Landing::Abandoned)
+    }
+}

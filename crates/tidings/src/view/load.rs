@@ -1,0 +1,323 @@
+//! The miss path: one load per key, a ticket before it reads, the accept rule when it lands.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher, Hash};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tidings_core::certificate::{Cause, Certificate, Freshness, Path};
+use tidings_core::fence::{Held, Refusal};
+use tidings_core::retry::Backoff;
+use tidings_core::truth::OnFailure;
+use tidings_core::{Code, Error, Result};
+
+use super::entry::Entry;
+use super::fill::{BoxError, Fill, Loaded, Ticket};
+use super::flight::{Answer, Flight, Landing};
+use super::look::Doubt;
+use super::{ATTEMPTS, FLIGHT_SHARDS, Inner, count};
+use crate::cached::Cached;
+use crate::clock::Moment;
+use crate::fence::Hold;
+
+impl<K, V> Inner<K, V>
+where
+    K: Hash + Eq + Clone + Send + Sync + 'static,
+    V: Send + Sync + 'static,
+{
+    /// A hit past its soft time to live: one caller loads, the others are served.
+    pub(super) async fn renew<L, F>(&self, key: &K, hit: Cached<V>, load: &L) -> Cached<V>
+    where
+        L: Fn(Fill) -> F,
+        F: Future<Output = Result<Loaded<V>, BoxError>>,
+    {
+        let Some(renewal) = Renewal::begin(hit.entry()) else { return hit };
+        let Some(_renewal) = self.in_background(key, renewal) else { return hit };
+        self.fill(key, None, load).await.unwrap_or(hit)
+    }
+
+    /// An entry that nothing is known against, and not enough for.
+    pub(super) async fn resolve<L, F>(
+        &self,
+        key: &K,
+        entry: Arc<Entry<V>>,
+        doubt: Doubt,
+        load: &L,
+    ) -> Result<Cached<V>>
+    where
+        L: Fn(Fill) -> F,
+        F: Future<Output = Result<Loaded<V>, BoxError>>,
+    {
+        // After an epoch, everything is doubtful at once: one caller checks each key, the others are told the truth.
+        let renewal = Renewal::begin(&entry);
+        if renewal.is_none() && doubt == Doubt::Unverified && self.on_failure == OnFailure::Label {
+            count(&self.counts.unverified);
+            return Ok(labelled(entry, Path::L1, Freshness::Unverified));
+        }
+        self.fill(key, Some((&entry, doubt)), load).await
+    }
+
+    /// Loads, or waits for a load in the air.
+    pub(super) async fn fill<L, F>(
+        &self,
+        key: &K,
+        old: Option<(&Arc<Entry<V>>, Doubt)>,
+        load: &L,
+    ) -> Result<Cached<V>>
+    where
+        L: Fn(Fill) -> F,
+        F: Future<Output = Result<Loaded<V>, BoxError>>,
+    {
+        let (began, arrived) = (self.fence.clock().elapsed(), self.fence.tick());
+        count(&self.counts.misses);
+        loop {
+            let (flight, leads) = self.board(key);
+            let landing = if leads {
+                let pilot = Pilot { inner: self, key, flight: &flight };
+                let landing = self.load(key, &flight, load).await;
+                pilot.land(landing)
+            } else {
+                count(&self.counts.coalesced);
+                flight.landed().await
+            };
+            match landing {
+                Landing::Abandoned => {}
+                Landing::Failed(error) => return self.serve_old(old, error),
+                // News came between that load's ticket and this read, and the fence refused what was loaded: whoever
+                // came after the news must not get the answer from before it.
+                Landing::Answer(answer)
+                    if !leads && answer.refusal.is_some() && arrived > answer.ticket.tick => {}
+                Landing::Answer(answer) => {
+                    self.notice_missed(old, &answer.entry);
+                    return self.certify(answer, began, if leads { Path::Source } else { Path::Coalesced });
+                }
+            }
+        }
+    }
+
+    /// Joins the flight for this key, or starts one: callers who come after news that a load cannot have seen must
+    /// not wait for it.
+    fn board(&self, key: &K) -> (Arc<Flight<V>>, bool) {
+        let mut flights = self.flights(key).lock();
+        if let Some(flight) = flights.get(key)
+            && !flight.is_outrun(self.epoch.load(Ordering::Acquire))
+        {
+            return (flight.clone(), false);
+        }
+        let flight = Flight::new();
+        flights.insert(key.clone(), flight.clone());
+        (flight, true)
+    }
+
+    async fn load<L, F>(&self, key: &K, flight: &Flight<V>, load: &L) -> Landing<V>
+    where
+        L: Fn(Fill) -> F,
+        F: Future<Output = Result<Loaded<V>, BoxError>>,
+    {
+        let attempts = async {
+            let Ok(_permit) = self.bulkhead.acquire().await else {
+                return Landing::Failed(Error::new(Code::STOPPING, format!("view {}", self.name)));
+            };
+            self.attempts(key, flight, load).await
+        };
+        let landing = tokio::time::timeout(self.load_timeout, attempts).await.unwrap_or_else(|_| {
+            let what = format!("a load of view {} took longer than {:?}", self.name, self.load_timeout);
+            Landing::Failed(Error::new(Code::LOAD_TIMEOUT, what))
+        });
+        if matches!(landing, Landing::Failed(_)) {
+            count(&self.counts.load_failures);
+        }
+        landing
+    }
+
+    async fn attempts<L, F>(&self, key: &K, flight: &Flight<V>, load: &L) -> Landing<V>
+    where
+        L: Fn(Fill) -> F,
+        F: Future<Output = Result<Loaded<V>, BoxError>>,
+    {
+        for attempt in 1.. {
+            count(&self.counts.loads);
+            let fill = Fill::new(self.fence.clone(), self.ticket());
+            flight.takes_off(fill.clone());
+            let loaded = match load(fill.clone()).await {
+                Ok(loaded) => loaded,
+                Err(cause) => {
+                    let what = format!("a load of view {} failed", self.name);
+                    return Landing::Failed(Error::new(Code::LOAD_FAILED, what).because(cause));
+                }
+            };
+            let holds = match fill.holds() {
+                Ok(holds) => holds,
+                Err(invalid) => return Landing::Failed(invalid.at(format!("a load of view {}", self.name))),
+            };
+            let (entry, refusal) = self.land(key, loaded, holds, &fill);
+            let again =
+                matches!(refusal, Some(Refusal::BelowFloor(_) | Refusal::Epoch)) && attempt < ATTEMPTS;
+            if !again {
+                return Landing::Answer(Answer { entry, seen: fill.seen(), ticket: fill.ticket(), refusal });
+            }
+            self.pause(attempt).await;
+        }
+        Landing::Abandoned
+    }
+
+    fn ticket(&self) -> Ticket {
+        Ticket {
+            epoch: self.epoch.load(Ordering::Acquire),
+            tick: self.fence.tick(),
+            started: self.fence.clock().elapsed(),
+        }
+    }
+
+    /// The accept rule, and the entry that becomes visible if it is met.
+    fn land(
+        &self,
+        key: &K,
+        loaded: Loaded<V>,
+        holds: Vec<Hold>,
+        fill: &Fill,
+    ) -> (Arc<Entry<V>>, Option<Refusal>) {
+        let now = self.fence.clock().elapsed();
+        let ticket = fill.ticket();
+        let verdict = self.fence.admit(&holds, ticket.tick);
+        let verdict = match verdict {
+            _ if ticket.epoch != self.epoch.load(Ordering::Acquire) => Err(Refusal::Epoch),
+            _ if now.saturating_sub(ticket.started) > self.fence.settings().keep => Err(Refusal::Late),
+            verdict => verdict,
+        };
+        let life = |ttl: Duration| Moment::of(now + ttl.mul_f64(1.0 - self.jitter * self.roll()));
+        let hard = life(self.hard).min(fill.hard_limit());
+        let entry = Arc::new(Entry {
+            good_at: AtomicU64::new(verdict.map_or(0, |tick| tick.0)),
+            holds: holds.into(),
+            version: loaded.version,
+            epoch: ticket.epoch,
+            as_of: Moment::of(fill.seen()),
+            soft: if self.soft < self.hard { life(self.soft).min(hard) } else { Moment(u32::MAX) },
+            hard,
+            refreshing: AtomicBool::new(false),
+            value: loaded.value,
+        });
+        match verdict {
+            Ok(_) => self.cache.insert(key.clone(), entry.clone()),
+            Err(refusal) => self.counts.refused(refusal),
+        }
+        (entry, verdict.err())
+    }
+
+    /// What can be said of an answer to a read that began at `began`.
+    fn certify(&self, answer: Answer<V>, began: Duration, path: Path) -> Result<Cached<V>> {
+        let Answer { entry, seen, refusal, .. } = answer;
+        let age = began.saturating_sub(seen);
+        let behind = matches!(refusal, Some(Refusal::BelowFloor(_)));
+        if behind || age > self.bound {
+            let what = format!("view {}: the source is behind what is already known", self.name);
+            return self.beyond(entry, Cause::SourceBehind, Error::new(Code::SOURCE_BEHIND, what));
+        }
+        if matches!(refusal, Some(Refusal::Forgotten | Refusal::Late)) {
+            count(&self.counts.unverified);
+            return Ok(labelled(entry, Path::SourceUnkept, Freshness::Unverified));
+        }
+        // What merely moved during the load was still read after the read began: it is not kept, but it is an answer.
+        let freshness = if seen >= began { Freshness::Fresh } else { Freshness::Within(age) };
+        let path = if refusal.is_none() { path } else { Path::SourceUnkept };
+        Ok(Cached::new(entry.clone(), Certificate { version: entry.version, path, freshness }))
+    }
+
+    /// The source failed: what is held may still do, by class, if nothing is known against it.
+    fn serve_old(&self, old: Option<(&Arc<Entry<V>>, Doubt)>, error: Error) -> Result<Cached<V>> {
+        match old {
+            Some((entry, Doubt::TooOld | Doubt::Unverified)) => {
+                self.beyond(entry.clone(), Cause::SourceFailed, error)
+            }
+            Some((_, Doubt::Expired)) | None => Err(error),
+        }
+    }
+
+    fn beyond(&self, entry: Arc<Entry<V>>, cause: Cause, error: Error) -> Result<Cached<V>> {
+        match self.on_failure {
+            OnFailure::Refuse => Err(error),
+            OnFailure::Label => {
+                count(&self.counts.stale);
+                Ok(labelled(entry, Path::L1, Freshness::Stale(cause)))
+            }
+        }
+    }
+
+    /// The time to live is a sensor too: what it corrects, an event should have.
+    fn notice_missed(&self, old: Option<(&Arc<Entry<V>>, Doubt)>, new: &Entry<V>) {
+        let Some((old, Doubt::Expired)) = old else { return };
+        let newer = |hold: &Hold| {
+            let Held::At(seen) = hold.held() else { return false };
+            let before = old.holds.as_slice().iter().find(|old| old.key == hold.key);
+            before.is_some_and(|old| matches!(old.held(), Held::At(old) if old < seen))
+        };
+        if new.holds.as_slice().iter().any(newer) {
+            count(&self.counts.corrected_by_ttl);
+        }
+    }
+
+    pub(super) async fn pause(&self, attempt: u32) {
+        let backoff = Backoff { first: Duration::from_millis(1), longest: Duration::from_millis(50) };
+        tokio::time::sleep(backoff.wait(attempt, self.dice.load(Ordering::Relaxed))).await;
+    }
+
+    /// A number from 0 to 1 that differs from call to call: a multiplicative step of Weyl's sequence.
+    fn roll(&self) -> f64 {
+        let step = self.dice.fetch_add(0x9E37_79B9_7F4A_7C15, Ordering::Relaxed);
+        f64::from(u32::try_from(step >> 32).unwrap_or(0)) / f64::from(u32::MAX)
+    }
+}
+
+impl<K: Hash + Eq, V> Inner<K, V> {
+    fn flights(&self, key: &K) -> &Mutex<HashMap<K, Arc<Flight<V>>>> {
+        let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one(key);
+        &self.flights[usize::try_from(hash).unwrap_or(0) % FLIGHT_SHARDS]
+    }
+}
+
+fn labelled<V>(entry: Arc<Entry<V>>, path: Path, freshness: Freshness) -> Cached<V> {
+    let certificate = Certificate { version: entry.version, path, freshness };
+    Cached::new(entry, certificate)
+}
+
+/// The one caller who replaces an entry. Ends when dropped, whatever came of it.
+pub(super) struct Renewal<V>(Arc<Entry<V>>);
+
+impl<V> Renewal<V> {
+    fn begin(entry: &Arc<Entry<V>>) -> Option<Self> {
+        (!entry.refreshing.swap(true, Ordering::AcqRel)).then(|| Self(entry.clone()))
+    }
+}
+
+impl<V> Drop for Renewal<V> {
+    fn drop(&mut self) {
+        self.0.refreshing.store(false, Ordering::Release);
+    }
+}
+
+/// The caller who loads. If it goes away before landing, those who wait are told.
+struct Pilot<'a, K: Hash + Eq, V> {
+    inner: &'a Inner<K, V>,
+    key: &'a K,
+    flight: &'a Arc<Flight<V>>,
+}
+
+impl<K: Hash + Eq, V> Pilot<'_, K, V> {
+    fn land(self, landing: Landing<V>) -> Landing<V> {
+        self.flight.land(landing.clone());
+        landing
+    }
+}
+
+impl<K: Hash + Eq, V> Drop for Pilot<'_, K, V> {
+    fn drop(&mut self) {
+        let mut flights = self.inner.flights(self.key).lock();
+        if flights.get(self.key).is_some_and(|flight| Arc::ptr_eq(flight, self.flight)) {
+            flights.remove(self.key);
+        }
+        self.flight.abandon();
+    }
+}

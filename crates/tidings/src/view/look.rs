@@ -1,0 +1,70 @@
+//! The hit path: synchronous, without allocation.
+
+use std::hash::Hash;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use tidings_core::certificate::{Certificate, Freshness, Path};
+
+use super::Inner;
+use super::entry::Entry;
+use crate::cached::Cached;
+use crate::clock::Moment;
+
+/// What the cache holds under a key.
+pub(super) enum Look<V> {
+    /// Nothing that may be served.
+    Miss,
+    /// An answer within its bound.
+    Hit(Cached<V>),
+    /// The same, but past its soft time to live.
+    Aging(Cached<V>),
+    /// Nothing is known against it, but not enough is known for it.
+    Doubtful(Arc<Entry<V>>, Doubt),
+}
+
+/// Why an entry that the fence does not refuse may still not be served as good.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Doubt {
+    /// Its hard time to live, or the window it holds in, is over.
+    Expired,
+    /// This copy may have missed something: the view's epoch has moved since it was loaded.
+    Unverified,
+    /// This copy has been blind for longer than the bound.
+    TooOld,
+}
+
+impl<K: Hash + Eq, V> Inner<K, V> {
+    pub(super) fn look(&self, key: &K) -> Look<V> {
+        let Some(entry) = self.cache.get(key) else { return Look::Miss };
+        let holds = entry.holds.as_slice();
+        if !self.fence.stands(holds, &entry.good_at) {
+            return Look::Miss;
+        }
+        let now = self.fence.clock().moment();
+        if now.plus(Moment::BLUR) >= entry.hard && self.fence.is_enforced() {
+            return Look::Doubtful(entry, Doubt::Expired);
+        }
+        if entry.epoch != self.epoch.load(Ordering::Acquire) && self.fence.is_enforced() {
+            return Look::Doubtful(entry, Doubt::Unverified);
+        }
+        let age = now.age_of(self.known_of(&entry));
+        if age > self.bound_units && self.fence.is_enforced() {
+            return Look::Doubtful(entry, Doubt::TooOld);
+        }
+        self.counts.hit(holds.first().map_or(0, |hold| hold.key.0));
+        let aging = now >= entry.soft;
+        let freshness = Freshness::Within(Moment::duration(age));
+        let hit =
+            Cached::new(entry.clone(), Certificate { version: entry.version, path: Path::L1, freshness });
+        if aging { Look::Aging(hit) } else { Look::Hit(hit) }
+    }
+
+    /// Everything committed before this would have unseated the entry. Marks say so only for what it depends on.
+    fn known_of(&self, entry: &Entry<V>) -> Moment {
+        match entry.holds.as_slice() {
+            [] => entry.as_of,
+            _ => entry.as_of.max(Moment(self.known.load(Ordering::Acquire))),
+        }
+    }
+}

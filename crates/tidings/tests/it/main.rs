@@ -1,0 +1,12 @@
+//! The toolkit's integration tests.
+
+#[cfg(test)]
+mod derive;
+#[cfg(test)]
+mod flow;
+#[cfg(test)]
+mod races;
+#[cfg(test)]
+mod shop;
+#[cfg(test)]
+mod views;
