@@ -1,12 +1,13 @@
 //! The log in memory.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fmt;
+use std::future::ready;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use tidings_core::port::{Append, Boxed, Log, Read, ReadLimit, Record, Retention, Stored};
+use tidings_core::port::{Append, Boxed, Log, Parked, Parking, Read, ReadLimit, Record, Retention, Stored};
 use tidings_core::{Code, Error, Event, Offset, Partition, Position, Result, Time, Topic};
 use tokio::sync::watch;
 
@@ -25,6 +26,7 @@ pub struct MemoryLog {
 struct State {
     topics: HashMap<Topic, Vec<Part>>,
     groups: HashMap<(Box<str>, Partition), Offset>,
+    parked: HashMap<Box<str>, BTreeMap<Position, Parked>>,
     /// The latest append; a clock that steps back must not put a record before its predecessor.
     latest: Time,
 }
@@ -269,6 +271,24 @@ impl Log for MemoryLog {
             let by_size = retention.bytes.map_or(0, |bytes| state.remove_beyond(bytes));
             Ok(by_age + by_size)
         })
+    }
+}
+
+impl Parking for MemoryLog {
+    fn park<'a>(&'a self, group: &'a str, parked: &'a [Parked]) -> Boxed<'a, Result<()>> {
+        let mut state = self.state.lock();
+        let held = state.parked.entry(group.into()).or_default();
+        for event in parked {
+            held.entry(event.position.clone()).or_insert_with(|| event.clone());
+        }
+        Box::pin(ready(Ok(())))
+    }
+
+    fn parked<'a>(&'a self, group: &'a str, limit: usize) -> Boxed<'a, Result<(Vec<Parked>, u64)>> {
+        let state = self.state.lock();
+        let held = state.parked.get(group);
+        let listed = held.map(|held| held.values().take(limit).cloned().collect()).unwrap_or_default();
+        Box::pin(ready(Ok((listed, held.map_or(0, |held| held.len() as u64)))))
     }
 }
 

@@ -141,7 +141,10 @@ async fn two_fillers(rule: Rule) -> Result<(), String> {
     let view = shop.view();
     let slow = tokio::spawn({
         let (view, source, pause) = (view.clone(), source.clone(), pause.clone());
-        async move { view.get_at_least(&"k".into(), (&price(), crate::shop::stamp(1)), |f| load(f, &source, &pause)).await }
+        async move {
+            view.get_at_least(&"k".into(), (&price(), crate::shop::stamp(1)), |f| load(f, &source, &pause))
+                .await
+        }
     });
     pause.reached().await;
     source.commit(2);

@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tidings::{
-    BoxError, Cached, Clock, Entity, Fence, FenceSettings, Fill, Freshness, Loaded, Region, Stamp, Truth, Version,
-    View, ViewBuilder,
+    BoxError, Cached, Clock, Entity, Fence, FenceSettings, Fill, Freshness, Loaded, Region, Stamp, Truth,
+    Version, View, ViewBuilder,
 };
 use tokio::sync::Semaphore;
 
