@@ -15,6 +15,10 @@ pub fn check<'a>(what: &str, text: &'a str) -> Result<&'a str> {
         let bytes = text.len();
         return Err(Error::new(Code::NAME_INVALID, format!("the {what} is {bytes} bytes long")));
     }
+    // Most names are printable ASCII, and every decoded event has several.
+    if text.bytes().all(|byte| matches!(byte, 0x20..=0x7E)) {
+        return Ok(text);
+    }
     match text.char_indices().find(|(_, c)| is_forbidden(*c)) {
         None => Ok(text),
         Some((at, c)) => Err(Error::new(

@@ -31,7 +31,7 @@ pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
                 #entity_id
             }
 
-            fn version(&self) -> ::core::option::Option<::tidings::Version> {
+            fn version(&self) -> ::core::option::Option<u64> {
                 #version
             }
 
@@ -95,14 +95,11 @@ fn entity_id(ident: &Ident, fields: &FieldsNamed, key: &[LitStr]) -> Result<Toke
     Ok(quote! { ::std::format!(#format, #(#parts),*) })
 }
 
-/// Zero is "before the first": no committed state has it, so it means the same as no version.
 fn version(fields: &FieldsNamed, given: Option<&LitStr>) -> Result<TokenStream> {
     let Some(given) = given else { return Ok(quote! { ::core::option::Option::None }) };
     let field = field(fields, given)?;
     Ok(quote_spanned! { given.span()=>
         ::core::convert::Into::<::core::option::Option<u64>>::into(self.#field)
-            .and_then(::tidings::Version::new)
-            .filter(|version| *version != ::tidings::Version::ZERO)
     })
 }
 

@@ -18,8 +18,9 @@ pub trait DomainEvent: Serialize + DeserializeOwned + Send + Sync + 'static {
     /// Which entity of that kind.
     fn entity_id(&self) -> String;
 
-    /// The version of the entity's row after the change; `None` has the outbox assign it.
-    fn version(&self) -> Option<Version> {
+    /// The version of the entity's row after the change. `None`, or zero, which no committed state has, leaves it to
+    /// the outbox.
+    fn version(&self) -> Option<u64> {
         None
     }
 
@@ -28,16 +29,24 @@ pub trait DomainEvent: Serialize + DeserializeOwned + Send + Sync + 'static {
         Window::default()
     }
 
-    /// What is recorded in the outbox. Fails if the id cannot name an entity, or the fields are no JSON.
+    /// What is recorded in the outbox. Fails if the id cannot name an entity, the version is beyond [`Version::MAX`],
+    /// or the fields are no JSON.
     fn draft(&self) -> Result<Draft> {
         let data = serde_json::to_string(self).map_err(|cause| {
             Error::new(Code::ATTRIBUTE_INVALID, format!("{} cannot be written as JSON", Self::TYPE))
                 .because(cause)
         })?;
+        let entity = Entity::new(Self::ENTITY_KIND, &self.entity_id())?;
+        let version = match self.version() {
+            None | Some(0) => None,
+            Some(number) => Some(Version::new(number).ok_or_else(|| {
+                Error::new(Code::ATTRIBUTE_INVALID, format!("the version {number} of {entity} is too high"))
+            })?),
+        };
         Ok(Draft {
             kind: Self::TYPE.into(),
-            entity: Entity::new(Self::ENTITY_KIND, &self.entity_id())?,
-            version: self.version(),
+            entity,
+            version,
             window: self.window(),
             traceparent: None,
             data: Data::Json(data.into()),

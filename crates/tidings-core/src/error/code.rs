@@ -84,6 +84,8 @@ codes! {
     FILE_UNREADABLE = "TD2009", Setup, "check the path and its permissions";
     /// The outbox is not installed in this database.
     OUTBOX_MISSING = "TD2010", Setup, "install the outbox in this database first";
+    /// The disk or its driver failed.
+    DISK_FAILED = "TD2011", Setup, "look at the disk and at the system's log; work resumes by itself once it answers";
     /// Damaged stored data.
     STORE_CORRUPT = "TD3001", Data, "restore the file from a backup, or remove it and let it be rebuilt from the sources";
     /// A stored record that cannot be decoded.

@@ -46,5 +46,8 @@ fn what_cannot_be_read_or_named_says_so() {
     for data in [Data::Empty, Data::Json("{}".into()), Data::Json("[]".into())] {
         assert_eq!(BasePriceChanged::from_event(&event(data)).unwrap_err().code(), Code::DATA_UNREADABLE);
     }
+    let too_high = BasePriceChanged { version: u64::MAX, ..changed("SKU-1") };
+    assert_eq!(too_high.draft().unwrap_err().code(), Code::ATTRIBUTE_INVALID);
+    assert_eq!(BasePriceChanged { version: 0, ..changed("SKU-1") }.draft().unwrap().version, None);
     assert_eq!(changed("a\nb").draft().unwrap_err().code(), Code::NAME_INVALID);
 }
