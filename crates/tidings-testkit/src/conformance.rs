@@ -10,6 +10,7 @@ use tidings_core::{Result, Time};
 
 pub mod log;
 pub mod outbox;
+pub mod parking;
 pub(crate) mod sample;
 pub mod store;
 #[cfg(test)]
@@ -17,6 +18,7 @@ mod tests;
 
 pub use log::LogHome;
 pub use outbox::OutboxHome;
+pub use parking::ParkingHome;
 pub use store::{StoreHome, Subject};
 
 /// Far beyond what any step takes; reached only where something never comes.

@@ -4,9 +4,9 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use tidings_core::event::Draft;
-use tidings_core::port::{Boxed, Cursor, Log, Outbox};
+use tidings_core::port::{Boxed, Cursor, Log, Outbox, Parking};
 use tidings_core::{Position, Result, Stamp};
-use tidings_testkit::conformance::{self, LogHome, OutboxHome};
+use tidings_testkit::conformance::{self, LogHome, OutboxHome, ParkingHome};
 
 use super::{MemoryLog, MemoryOutbox};
 
@@ -57,4 +57,16 @@ async fn the_log_conforms() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_outbox_conforms() {
     conformance::outbox::run_all(&OutboxInMemory(MemoryOutbox::new("/conformance"))).await;
+}
+
+impl ParkingHome for LogInMemory {
+    fn open(&self) -> Boxed<'_, Result<Arc<dyn Parking>>> {
+        Box::pin(async { Ok(self.0.clone() as Arc<dyn Parking>) })
+    }
+}
+
+#[tokio::test]
+async fn the_parking_conforms() {
+    let log = MemoryLog::new(NonZeroU32::MIN);
+    conformance::parking::run_all(&LogInMemory(log)).await;
 }
