@@ -3,6 +3,7 @@
 //! For services:
 //! - [`delivery`]: the same events reordered, doubled, dropped; and [`assert_converged`] for what must come of them;
 //! - [`clock`]: time that moves only when the test says so;
+//! - [`until`]: waiting for a condition, with a deadline, instead of sleeping;
 //! - [`faults`]: ports that fail on script, above all in the ambiguous way (it was done, but the answer was lost).
 //!
 //! For backends: [`conformance`], one suite per port, the first test of every implementation.
@@ -18,6 +19,7 @@ pub mod delivery;
 pub mod faults;
 pub mod history;
 mod rng;
+mod wait;
 
 pub use checker::{Checker, Invariant, Verdict, Violation};
 pub use clock::VirtualClock;
@@ -25,3 +27,4 @@ pub use convergence::assert_converged;
 pub use delivery::{Disorder, Reorder, deliveries};
 pub use faults::{Call, Fault, FaultyLog, FaultyOutbox, FaultyStore, Gate, Script};
 pub use history::History;
+pub use wait::until;
