@@ -1,1 +1,42 @@
-//! Stub.
+//! The retail platform of the article, end to end on Tidings.
+//!
+//! Five contexts in one process, each a module with an SQLite file of its own. None opens another's file: they meet in
+//! published read functions and in events.
+//!
+//! | context | owns | tells |
+//! |---|---|---|
+//! | [`catalog`] | `content/SKU` | `ProductContentUpdated`, when what customers see has changed |
+//! | [`pricing`] | `price/SKU/region` | `BasePriceChanged`, `PromotionScheduled`, `PromotionActivated`, `PromotionExpired` |
+//! | [`inventory`] | `stock/SKU/region` | `AvailableToSellAdjusted`, per node |
+//! | [`experience`] | nothing: it assembles pages and listings and caches them | |
+//! | [`checkout`] | orders; trusts no cache | |
+//!
+//! Start reading at [`experience`]: it decides what each event means for what it serves. [`platform`] wires everything;
+//! [`http`] is the API; [`load`] keeps it busy; [`witness`] lets a checker see all of it.
+
+pub mod catalog;
+pub mod checkout;
+mod context;
+pub mod experience;
+pub mod http;
+pub mod inventory;
+pub mod load;
+mod name;
+pub mod platform;
+pub mod pricing;
+mod refusal;
+pub mod seed;
+mod store;
+mod token;
+pub mod witness;
+mod zipf;
+
+pub use experience::{ListingKey, ListingPage, ProductPage, Sort};
+pub use inventory::Stock;
+pub use name::{Market, Sku, offer_id};
+pub use platform::{Parts, Platform, Settings};
+pub use pricing::Price;
+pub use refusal::Refusal;
+pub use token::{Token, Written};
+pub use witness::{Observed, Unobserved, Witness};
+pub use zipf::Zipf;

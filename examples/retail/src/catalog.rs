@@ -1,0 +1,245 @@
+//! Catalog: what is said about each product. Owns `content/{sku}`.
+
+use std::path::Path;
+
+use rusqlite::{Connection, OptionalExtension, params};
+use serde::Deserialize;
+use tidings_core::{Entity, Version};
+
+use crate::context::{Context, Open};
+use crate::name::Sku;
+use crate::refusal::{Refusal, Result};
+use crate::seed::{CATEGORIES, Catalogue};
+use crate::store::Change;
+use crate::token::{self, Token, Written};
+
+mod event;
+
+pub use event::ProductContentUpdated;
+
+/// The entity kind that Catalog owns.
+pub const CONTENT: &str = "content";
+
+/// What is rendered of a product.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Content {
+    /// Its category.
+    pub category: String,
+    /// Its title.
+    pub title: String,
+    /// What it is.
+    pub description: String,
+    /// Its pictures.
+    pub media: Vec<String>,
+    /// The version of all this.
+    pub version: Version,
+}
+
+/// What to change; whatever is left out stays.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Revision {
+    /// The new title.
+    pub title: Option<String>,
+    /// The new description.
+    pub description: Option<String>,
+    /// The category it moves to.
+    pub category: Option<String>,
+    /// The new pictures.
+    pub media: Option<Vec<String>>,
+    /// A remark for colleagues; no customer sees it.
+    pub note: Option<String>,
+}
+
+/// A row of Catalog's published snapshot: what a read model needs to begin with.
+#[derive(Debug, Clone)]
+pub(crate) struct Listed {
+    pub(crate) sku: String,
+    pub(crate) category: String,
+    pub(crate) title: String,
+    pub(crate) thumbnail: Option<String>,
+    pub(crate) popularity: i64,
+    pub(crate) listed_day: i64,
+    pub(crate) version: Version,
+}
+
+/// The context.
+pub struct Catalog {
+    context: Context,
+}
+
+impl Catalog {
+    pub(crate) fn open(dir: &Path, open: &Open<'_>) -> Result<Self> {
+        let context = Context::open("catalog", dir, include_str!("catalog/schema.sql"), open, fill)?;
+        Ok(Self { context })
+    }
+
+    /// What is rendered of a product, with its version, from one snapshot; `None` if there is no such product.
+    pub async fn content(&self, sku: &Sku) -> Result<Option<Content>> {
+        let sku = sku.clone();
+        self.context.readers.read(move |db| Ok(row(db, &sku)?.map(|(content, _)| content))).await
+    }
+
+    /// Changes what is said about a product. Only what customers see makes a new version and is told to others.
+    pub async fn revise(&self, sku: &Sku, revision: Revision) -> Result<Written> {
+        check(&revision)?;
+        let sku = sku.clone();
+        self.context.writer.command(move |change| revise(change, &sku, revision)).await
+    }
+
+    /// Everything that is listed, from one snapshot.
+    pub(crate) async fn snapshot(&self) -> Result<Vec<Listed>> {
+        self.context.readers.read(listed).await
+    }
+
+    pub(crate) fn context(&self) -> &Context {
+        &self.context
+    }
+}
+
+fn fill(tx: &rusqlite::Transaction<'_>, catalogue: &Catalogue) -> rusqlite::Result<()> {
+    let mut insert = tx.prepare(
+        "INSERT INTO product (sku, category, title, description, media, popularity, listed_day, version)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 1)",
+    )?;
+    for p in &catalogue.products {
+        let media = media_column(&p.media);
+        insert.execute(params![
+            p.sku.as_str(),
+            p.category,
+            p.title,
+            p.description,
+            media,
+            p.popularity,
+            p.listed_day
+        ])?;
+    }
+    Ok(())
+}
+
+fn media_column(media: &[String]) -> String {
+    serde_json::Value::from(media).to_string()
+}
+
+fn row(db: &Connection, sku: &Sku) -> Result<Option<(Content, String)>> {
+    let mut query = db.prepare_cached(
+        "SELECT category, title, description, media, version, note FROM product WHERE sku = ?1",
+    )?;
+    let found = query.query_row([sku.as_str()], |row| {
+        let media: String = row.get(3)?;
+        let content = Content {
+            category: row.get(0)?,
+            title: row.get(1)?,
+            description: row.get(2)?,
+            media: serde_json::from_str(&media).map_err(|e| {
+                rusqlite::Error::FromSqlConversionFailure(3, rusqlite::types::Type::Text, e.into())
+            })?,
+            version: token::version(row, 4)?,
+        };
+        Ok((content, row.get(5)?))
+    });
+    Ok(found.optional()?)
+}
+
+fn revise(change: &mut Change<'_>, sku: &Sku, revision: Revision) -> Result<Written> {
+    let Some((before, note)) = row(change.sql(), sku)? else { return Err(sku.unknown()) };
+    let after = Content {
+        category: revision.category.unwrap_or_else(|| before.category.clone()),
+        title: revision.title.unwrap_or_else(|| before.title.clone()),
+        description: revision.description.unwrap_or_else(|| before.description.clone()),
+        media: revision.media.unwrap_or_else(|| before.media.clone()),
+        version: before.version,
+    };
+    let published = after != before;
+    let version = if published { before.version.next() } else { before.version };
+    change
+        .sql()
+        .prepare_cached(
+            "UPDATE product SET category = ?2, title = ?3, description = ?4, media = ?5, note = ?6, version = ?7
+             WHERE sku = ?1",
+        )?
+        .execute(params![
+            sku.as_str(),
+            after.category,
+            after.title,
+            after.description,
+            media_column(&after.media),
+            revision.note.unwrap_or(note),
+            token::column(version)
+        ])?;
+    if published {
+        change.publish(&ProductContentUpdated {
+            sku: sku.clone(),
+            version: version.number(),
+            category: after.category,
+            previous_category: before.category,
+            title: after.title,
+            thumbnail: after.media.into_iter().next(),
+        })?;
+    }
+    let entity = Entity::new(CONTENT, sku.as_str())?;
+    Ok(Written { token: Token { entity, version }, published })
+}
+
+fn listed(db: &Connection) -> Result<Vec<Listed>> {
+    let mut query = db.prepare(
+        "SELECT sku, category, title, media ->> 0, popularity, listed_day, version FROM product ORDER BY sku",
+    )?;
+    let rows = query.query_map([], |row| {
+        Ok(Listed {
+            sku: row.get(0)?,
+            category: row.get(1)?,
+            title: row.get(2)?,
+            thumbnail: row.get(3)?,
+            popularity: row.get(4)?,
+            listed_day: row.get(5)?,
+            version: token::version(row, 6)?,
+        })
+    })?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+fn check(revision: &Revision) -> Result<()> {
+    if *revision == Revision::default() {
+        let what = "nothing to change: give title, description, category, media or note";
+        return Err(Refusal::invalid("REVISION_EMPTY", what));
+    }
+    check_text("title", revision.title.as_deref(), 1, 200)?;
+    check_text("description", revision.description.as_deref(), 0, 4000)?;
+    check_text("note", revision.note.as_deref(), 0, 1000)?;
+    let media = revision.media.as_deref().unwrap_or_default();
+    if media.len() > 20 {
+        let what = format!("{} media paths are too many: give at most 20", media.len());
+        return Err(Refusal::invalid("TEXT_INVALID", what));
+    }
+    for path in media {
+        check_text("media path", Some(path), 1, 300)?;
+    }
+    match &revision.category {
+        Some(category) => check_category(category).map(|_| ()),
+        None => Ok(()),
+    }
+}
+
+/// The category of this name; refuses one that does not exist.
+pub(crate) fn check_category(category: &str) -> Result<&'static str> {
+    if let Some(known) = CATEGORIES.iter().find(|known| known.slug == category) {
+        return Ok(known.slug);
+    }
+    let shown: String = category.chars().take(40).collect();
+    Err(Refusal::unknown("CATEGORY_UNKNOWN", format!("there is no category {shown:?}")))
+}
+
+fn check_text(what: &str, text: Option<&str>, least: usize, most: usize) -> Result<()> {
+    let Some(text) = text else { return Ok(()) };
+    let length = text.chars().count();
+    if !(least..=most).contains(&length) {
+        let what = format!("the {what} has {length} characters: use {least} to {most}");
+        return Err(Refusal::invalid("TEXT_INVALID", what));
+    }
+    if text.chars().any(char::is_control) {
+        let what = format!("the {what} has control characters: leave them out");
+        return Err(Refusal::invalid("TEXT_INVALID", what));
+    }
+    Ok(())
+}

@@ -1,0 +1,193 @@
+//! The read model behind listings: what the other contexts' events say, as rows.
+
+use std::path::Path;
+
+use rusqlite::{Connection, Transaction, params};
+use tidings::DomainEvent;
+use tidings_core::{Event, Time};
+use tidings_sqlite::fault;
+
+use super::page::{LISTED, Line, ListingKey, Sort};
+use crate::catalog::{Listed, ProductContentUpdated, check_category};
+use crate::inventory::{AvailableToSellAdjusted, Stocked};
+use crate::name::{Market, Sku};
+use crate::pricing::{BasePriceChanged, Priced, PromotionActivated, PromotionExpired, PromotionScheduled};
+use crate::refusal::{Refusal, Result};
+use crate::store;
+use crate::token;
+
+/// The tables of the read model.
+pub(super) const SCHEMA: &str = include_str!("schema.sql");
+
+/// Takes one event in, within the transaction that also records how far the read model has come.
+pub(super) fn apply(tx: &Transaction<'_>, event: &Event) -> tidings_core::Result<()> {
+    match &*event.kind {
+        ProductContentUpdated::TYPE => content(tx, &ProductContentUpdated::from_event(event)?),
+        BasePriceChanged::TYPE => {
+            let e = BasePriceChanged::from_event(event)?;
+            price(tx, &e.sku, e.region, e.cents, e.version)
+        }
+        PromotionScheduled::TYPE => {
+            let e = PromotionScheduled::from_event(event)?;
+            price(tx, &e.sku, e.region, e.cents, e.version)
+        }
+        PromotionActivated::TYPE => {
+            let e = PromotionActivated::from_event(event)?;
+            price(tx, &e.sku, e.region, e.cents, e.version)
+        }
+        PromotionExpired::TYPE => {
+            let e = PromotionExpired::from_event(event)?;
+            price(tx, &e.sku, e.region, e.cents, e.version)
+        }
+        AvailableToSellAdjusted::TYPE => stock(tx, &AvailableToSellAdjusted::from_event(event)?),
+        _ => Ok(()), // listings are not made of anything else
+    }
+}
+
+fn content(tx: &Transaction<'_>, e: &ProductContentUpdated) -> tidings_core::Result<()> {
+    let sql = "UPDATE product SET category = ?2, title = ?3, thumbnail = ?4, version = ?5
+               WHERE sku = ?1 AND version < ?5";
+    let row = params![e.sku.as_str(), e.category, e.title, e.thumbnail, signed(e.version)];
+    run(tx, sql, row)
+}
+
+fn price(
+    tx: &Transaction<'_>,
+    sku: &Sku,
+    market: Market,
+    cents: u32,
+    version: u64,
+) -> tidings_core::Result<()> {
+    let sql = "UPDATE offer SET cents = ?3, price_version = ?4
+               WHERE sku = ?1 AND region = ?2 AND price_version < ?4";
+    run(tx, sql, params![sku.as_str(), market.as_str(), cents, signed(version)])
+}
+
+fn stock(tx: &Transaction<'_>, e: &AvailableToSellAdjusted) -> tidings_core::Result<()> {
+    let sql = "UPDATE offer SET available = ?3, stock_version = ?4
+               WHERE sku = ?1 AND region = ?2 AND stock_version < ?4";
+    run(tx, sql, params![e.sku.as_str(), e.region.as_str(), signed(e.available), signed(e.version)])
+}
+
+fn run(tx: &Transaction<'_>, sql: &str, row: impl rusqlite::Params) -> tidings_core::Result<()> {
+    tx.prepare_cached(sql).and_then(|mut statement| statement.execute(row)).map(|_| ()).map_err(fault)
+}
+
+/// Counts and versions come from signed columns of their owners; more cannot be.
+fn signed(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+/// What the owners published as a whole, for a read model that has nothing yet.
+pub(super) struct Snapshots {
+    /// A moment, by the owners' clock, before any of them was taken.
+    pub(super) taken: Time,
+    pub(super) content: Vec<Listed>,
+    pub(super) prices: Vec<Priced>,
+    pub(super) stock: Vec<Stocked>,
+}
+
+/// Whether the read model has nothing yet.
+pub(super) fn is_empty(path: &Path) -> Result<bool> {
+    let connection = store::open_writer(path, SCHEMA)?;
+    Ok(!connection.query_row("SELECT EXISTS (SELECT 1 FROM bootstrap)", [], |row| row.get::<_, bool>(0))?)
+}
+
+/// Fills an empty read model, all or nothing.
+pub(super) fn bootstrap(path: &Path, snapshots: &Snapshots) -> Result<()> {
+    let mut connection = store::open_writer(path, SCHEMA)?;
+    let tx = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+    tx.execute_batch("DELETE FROM product; DELETE FROM offer; DELETE FROM bootstrap")?;
+    fill(&tx, snapshots)?;
+    tx.execute("INSERT INTO bootstrap (taken_us) VALUES (?1)", [snapshots.taken.micros()])?;
+    tx.commit()?;
+    Ok(())
+}
+
+fn fill(tx: &Transaction<'_>, snapshots: &Snapshots) -> Result<()> {
+    let mut product = tx.prepare("INSERT INTO product VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?;
+    for p in &snapshots.content {
+        let version = token::column(p.version);
+        product.execute(params![
+            p.sku,
+            p.category,
+            p.title,
+            p.thumbnail,
+            p.popularity,
+            p.listed_day,
+            version
+        ])?;
+    }
+    // Both snapshots are ordered by SKU and region, and hold the same pairs.
+    let mut offer = tx.prepare("INSERT INTO offer VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?;
+    for (price, stock) in snapshots.prices.iter().zip(&snapshots.stock) {
+        if (&price.sku, &price.region) != (&stock.sku, &stock.region) {
+            let what =
+                format!("Pricing and Inventory disagree about what is sold: {} and {}", price.sku, stock.sku);
+            return Err(Refusal::conflict("SNAPSHOTS_DIFFER", what));
+        }
+        offer.execute(params![
+            price.sku,
+            price.region,
+            price.cents,
+            token::column(price.version),
+            signed(stock.available),
+            token::column(stock.version)
+        ])?;
+    }
+    Ok(())
+}
+
+/// When the snapshots were taken that the read model began with.
+pub(super) fn taken(db: &Connection) -> Result<Time> {
+    Ok(db.query_row("SELECT max(taken_us) FROM bootstrap", [], |row| row.get(0).map(Time::from_micros))?)
+}
+
+/// A product as decisions and samplers need it.
+pub(super) struct Known {
+    pub(super) sku: Sku,
+    pub(super) category: &'static str,
+    pub(super) version: u64,
+}
+
+/// Every product, most popular first.
+pub(super) fn known(db: &Connection) -> Result<Vec<Known>> {
+    let mut query = db.prepare("SELECT sku, category, version FROM product ORDER BY popularity, sku")?;
+    let mut rows = query.query([])?;
+    let mut known = Vec::new();
+    while let Some(row) = rows.next()? {
+        let (sku, category): (String, String) = (row.get(0)?, row.get(1)?);
+        let version = store::unsigned(row, 2)?;
+        known.push(Known { sku: Sku::parse(&sku)?, category: check_category(&category)?, version });
+    }
+    Ok(known)
+}
+
+/// The first lines of a listing, from one snapshot.
+pub(super) fn lines(db: &Connection, key: &ListingKey) -> Result<Vec<Line>> {
+    let order = match key.sort {
+        Sort::Price => "o.cents, p.popularity",
+        Sort::Popularity => "p.popularity",
+        Sort::Newest => "p.listed_day DESC, p.popularity",
+    };
+    let sql = format!(
+        "SELECT p.sku, p.title, p.thumbnail, o.cents, o.available > 0, p.version, o.price_version
+         FROM product AS p JOIN offer AS o ON o.sku = p.sku AND o.region = ?2
+         WHERE p.category = ?1 ORDER BY {order}, p.sku LIMIT {LISTED}"
+    );
+    let mut query = db.prepare_cached(&sql)?;
+    let mut rows = query.query([key.category, key.market.as_str()])?;
+    let mut lines = Vec::with_capacity(LISTED);
+    while let Some(row) = rows.next()? {
+        lines.push(Line {
+            sku: Sku::parse(&row.get::<_, String>(0)?)?,
+            title: row.get(1)?,
+            thumbnail: row.get(2)?,
+            cents: row.get(3)?,
+            in_stock: row.get(4)?,
+            content_version: token::version(row, 5)?,
+            price_version: token::version(row, 6)?,
+        });
+    }
+    Ok(lines)
+}

@@ -1,0 +1,241 @@
+//! Inventory: what can be sold, by product, region and fulfilment node. Owns `stock/{sku}/{region}`.
+
+use std::path::Path;
+
+use rusqlite::{Connection, OptionalExtension, params};
+use tidings_core::{Entity, Version};
+
+use crate::context::{Context, Open};
+use crate::name::{Market, Sku, offer_id};
+use crate::refusal::{Refusal, Result};
+use crate::seed::Catalogue;
+use crate::store::{Change, unsigned};
+use crate::token::{self, Token, Written};
+
+mod event;
+
+pub use event::AvailableToSellAdjusted;
+
+/// The entity kind that Inventory owns.
+pub const STOCK: &str = "stock";
+
+/// The largest single adjustment, in units.
+const MOST_UNITS: u64 = 1_000_000;
+
+/// What can be sold of a product in a region.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stock {
+    /// Units over all nodes of the region.
+    pub available: u64,
+    /// The version of the stock.
+    pub version: Version,
+}
+
+/// A row of Inventory's published snapshot.
+#[derive(Debug, Clone)]
+pub(crate) struct Stocked {
+    pub(crate) sku: String,
+    pub(crate) region: String,
+    pub(crate) available: u64,
+    pub(crate) version: Version,
+}
+
+/// The context.
+pub struct Inventory {
+    context: Context,
+}
+
+impl Inventory {
+    pub(crate) fn open(dir: &Path, open: &Open<'_>) -> Result<Self> {
+        let context = Context::open("inventory", dir, include_str!("inventory/schema.sql"), open, fill)?;
+        Ok(Self { context })
+    }
+
+    /// What can be sold, with its version, from one snapshot; `None` if there is no such product.
+    pub async fn stock(&self, sku: &Sku, market: Market) -> Result<Option<Stock>> {
+        let sku = sku.clone();
+        self.context.readers.read(move |db| stock(db, &sku, market)).await
+    }
+
+    /// Adds units to a node, or takes them away; never below zero.
+    pub async fn adjust(&self, sku: &Sku, market: Market, node: &str, delta: i64) -> Result<Written> {
+        if delta == 0 || delta.unsigned_abs() > MOST_UNITS {
+            let what =
+                format!("{delta} is not an adjustment: use 1 to {MOST_UNITS} units, or their negative");
+            return Err(Refusal::invalid("QUANTITY_INVALID", what));
+        }
+        let (sku, node) = (sku.clone(), node.to_owned());
+        self.context.writer.command(move |change| adjust(change, &sku, market, &node, delta)).await
+    }
+
+    /// Takes stock for an order, from as many nodes as it needs, all or nothing. The same order takes it once.
+    pub async fn reserve(&self, order: &str, sku: &Sku, market: Market, units: u64) -> Result<Written> {
+        if !(1..=MOST_UNITS).contains(&units) {
+            let what = format!("{units} is not a quantity: use 1 to {MOST_UNITS}");
+            return Err(Refusal::invalid("QUANTITY_INVALID", what));
+        }
+        let (order, sku) = (order.to_owned(), sku.clone());
+        self.context.writer.command(move |change| reserve(change, &order, &sku, market, units)).await
+    }
+
+    /// All stock, from one snapshot.
+    pub(crate) async fn snapshot(&self) -> Result<Vec<Stocked>> {
+        self.context.readers.read(stocked).await
+    }
+
+    pub(crate) fn context(&self) -> &Context {
+        &self.context
+    }
+}
+
+fn fill(tx: &rusqlite::Transaction<'_>, catalogue: &Catalogue) -> rusqlite::Result<()> {
+    let mut stock =
+        tx.prepare("INSERT INTO stock (sku, region, available, version) VALUES (?1, ?2, ?3, 1)")?;
+    let mut node =
+        tx.prepare("INSERT INTO node_stock (sku, region, node, quantity) VALUES (?1, ?2, ?3, ?4)")?;
+    for product in &catalogue.products {
+        for (market, units) in Market::ALL.iter().zip(product.units) {
+            let (sku, region) = (product.sku.as_str(), market.as_str());
+            stock.execute(params![sku, region, units.iter().sum::<u32>()])?;
+            for (name, quantity) in market.nodes().iter().zip(units) {
+                node.execute(params![sku, region, name, quantity])?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn stock(db: &Connection, sku: &Sku, market: Market) -> Result<Option<Stock>> {
+    let mut query =
+        db.prepare_cached("SELECT available, version FROM stock WHERE sku = ?1 AND region = ?2")?;
+    let found = query.query_row([sku.as_str(), market.as_str()], |row| {
+        Ok(Stock { available: unsigned(row, 0)?, version: token::version(row, 1)? })
+    });
+    Ok(found.optional()?)
+}
+
+fn adjust(change: &mut Change<'_>, sku: &Sku, market: Market, node: &str, delta: i64) -> Result<Written> {
+    if !market.nodes().contains(&node) {
+        let shown: String = node.chars().take(40).collect();
+        let known = market.nodes().join(", ");
+        let what = format!("region {market} has no node {shown:?}: use one of {known}");
+        return Err(Refusal::invalid("NODE_UNKNOWN", what));
+    }
+    let Some(before) = stock(change.sql(), sku, market)? else { return Err(sku.unknown()) };
+    let mut query = change
+        .sql()
+        .prepare_cached("SELECT quantity FROM node_stock WHERE sku = ?1 AND region = ?2 AND node = ?3")?;
+    let held = query
+        .query_row([sku.as_str(), market.as_str(), node], |row| unsigned(row, 0))
+        .optional()?
+        .unwrap_or(0);
+    drop(query);
+    let Some(quantity) = held.checked_add_signed(delta) else {
+        let what = format!("node {node} holds {held} of {sku}, fewer than {}", delta.unsigned_abs());
+        return Err(Refusal::conflict("STOCK_SHORT", what));
+    };
+    let version = set_node(change, sku, market, node, quantity, &before)?;
+    written(sku, market, version)
+}
+
+/// Writes one node's quantity, the region's sum with its next version, and the event.
+fn set_node(
+    change: &mut Change<'_>,
+    sku: &Sku,
+    market: Market,
+    node: &str,
+    quantity: u64,
+    before: &Stock,
+) -> Result<Version> {
+    let (text, region) = (sku.as_str(), market.as_str());
+    let stored = i64::try_from(quantity).map_err(|_| {
+        Refusal::invalid("QUANTITY_INVALID", format!("{quantity} units are more than can be counted"))
+    })?;
+    change
+        .sql()
+        .prepare_cached(
+            "INSERT INTO node_stock (sku, region, node, quantity) VALUES (?1, ?2, ?3, ?4)
+             ON CONFLICT (sku, region, node) DO UPDATE SET quantity = excluded.quantity",
+        )?
+        .execute(params![text, region, node, stored])?;
+    let mut update = change.sql().prepare_cached(
+        "UPDATE stock SET version = version + 1, available =
+             (SELECT sum(quantity) FROM node_stock WHERE sku = ?1 AND region = ?2)
+         WHERE sku = ?1 AND region = ?2 RETURNING available, version",
+    )?;
+    let (available, version) =
+        update.query_row([text, region], |row| Ok((unsigned(row, 0)?, token::version(row, 1)?)))?;
+    drop(update);
+    change.publish(&AvailableToSellAdjusted {
+        sku: sku.clone(),
+        region: market,
+        node: node.to_owned(),
+        quantity,
+        version: version.number(),
+        available,
+        available_before: before.available,
+    })?;
+    Ok(version)
+}
+
+fn reserve(change: &mut Change<'_>, order: &str, sku: &Sku, market: Market, units: u64) -> Result<Written> {
+    if let Some(version) = reserved(change, order)? {
+        return written(sku, market, version);
+    }
+    let Some(mut before) = stock(change.sql(), sku, market)? else { return Err(sku.unknown()) };
+    if before.available < units {
+        let what = format!("{} of {sku} can be sold in {market}, fewer than {units}", before.available);
+        return Err(Refusal::conflict("STOCK_SHORT", what));
+    }
+    let mut open = units;
+    for (node, held) in fullest_first(change, sku, market)? {
+        let taken = held.min(open);
+        if taken == 0 {
+            break;
+        }
+        before.version = set_node(change, sku, market, &node, held - taken, &before)?;
+        before.available -= taken;
+        open -= taken;
+    }
+    change
+        .sql()
+        .prepare_cached(
+            "INSERT INTO reservation (order_id, sku, region, quantity, version) VALUES (?1, ?2, ?3, ?4, ?5)",
+        )?
+        .execute(params![
+            order,
+            sku.as_str(),
+            market.as_str(),
+            i64::try_from(units).unwrap_or(i64::MAX),
+            token::column(before.version)
+        ])?;
+    written(sku, market, before.version)
+}
+
+fn reserved(change: &Change<'_>, order: &str) -> Result<Option<Version>> {
+    let mut query = change.sql().prepare_cached("SELECT version FROM reservation WHERE order_id = ?1")?;
+    Ok(query.query_row([order], |row| token::version(row, 0)).optional()?)
+}
+
+fn fullest_first(change: &Change<'_>, sku: &Sku, market: Market) -> Result<Vec<(String, u64)>> {
+    let mut query = change.sql().prepare_cached(
+        "SELECT node, quantity FROM node_stock WHERE sku = ?1 AND region = ?2 ORDER BY quantity DESC, node",
+    )?;
+    let rows =
+        query.query_map([sku.as_str(), market.as_str()], |row| Ok((row.get(0)?, unsigned(row, 1)?)))?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+fn written(sku: &Sku, market: Market, version: Version) -> Result<Written> {
+    let entity = Entity::new(STOCK, &offer_id(sku, market))?;
+    Ok(Written { token: Token { entity, version }, published: true })
+}
+
+fn stocked(db: &Connection) -> Result<Vec<Stocked>> {
+    let mut query = db.prepare("SELECT sku, region, available, version FROM stock ORDER BY sku, region")?;
+    let rows = query.query_map([], |row| {
+        let (available, version) = (unsigned(row, 2)?, token::version(row, 3)?);
+        Ok(Stocked { sku: row.get(0)?, region: row.get(1)?, available, version })
+    })?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}

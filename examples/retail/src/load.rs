@@ -1,0 +1,216 @@
+//! Keeps the platform busy: changes and reads as a shop sees them, the popular products most of all.
+//!
+//! The n-th change and the n-th read are made from the seed and n alone, whichever task gets to them: the same seed asks
+//! for the same things in the same order (by how much a price moves also depends on what it was). They are paced by due times, not by pauses, so a slow moment is caught up.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use rand::rngs::SmallRng;
+use rand::{Rng, SeedableRng};
+use tidings_core::{Code, Error, Result};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use crate::experience::{ListingKey, Sort};
+use crate::name::{Market, Sku};
+use crate::platform::Platform;
+use crate::refusal::{Refusal, Result as Answer};
+use crate::seed::CATEGORIES;
+use crate::zipf::Zipf;
+
+mod change;
+
+const WRITERS: usize = 16;
+const READERS: usize = 32;
+
+/// What to ask of the platform.
+#[derive(Debug, Clone, Copy)]
+pub struct Load {
+    /// Changes per second, over all contexts.
+    pub changes_per_s: u32,
+    /// Reads through the library for each change.
+    pub reads_per_change: u32,
+    /// What is changed and read depends on this alone.
+    pub seed: u64,
+}
+
+/// What was done so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct LoadTotals {
+    /// Changes that were committed, or that changed nothing.
+    pub changes: u64,
+    /// Changes that did not fit the truth, such as selling what is sold out.
+    pub refused: u64,
+    /// Changes that failed.
+    pub changes_failed: u64,
+    /// Reads that were answered.
+    pub reads: u64,
+    /// Reads that failed.
+    pub reads_failed: u64,
+}
+
+/// A load under way.
+pub struct Loading {
+    shared: Arc<Shared>,
+    stop: watch::Sender<bool>,
+    tasks: JoinSet<()>,
+}
+
+struct Shared {
+    load: Load,
+    platform: Arc<Platform>,
+    popularity: Zipf,
+    categories: Zipf,
+    began: Instant,
+    next_change: AtomicU64,
+    next_read: AtomicU64,
+    counts: Counts,
+}
+
+#[derive(Default)]
+struct Counts {
+    changes: AtomicU64,
+    refused: AtomicU64,
+    changes_failed: AtomicU64,
+    reads: AtomicU64,
+    reads_failed: AtomicU64,
+}
+
+impl Load {
+    /// Starts asking.
+    #[must_use]
+    pub fn spawn(self, platform: Arc<Platform>) -> Loading {
+        let popularity = Zipf::new(platform.experience().by_popularity().len(), 1.0);
+        let shared = Arc::new(Shared {
+            load: self,
+            platform,
+            popularity,
+            categories: Zipf::new(CATEGORIES.len(), 0.7),
+            began: Instant::now(),
+            next_change: AtomicU64::new(0),
+            next_read: AtomicU64::new(0),
+            counts: Counts::default(),
+        });
+        let (stop, stopped) = watch::channel(false);
+        let mut tasks = JoinSet::new();
+        for _ in 0..WRITERS {
+            let (shared, stopped) = (shared.clone(), stopped.clone());
+            tasks.spawn(async move { shared.write(stopped).await });
+        }
+        for _ in 0..READERS {
+            let (shared, stopped) = (shared.clone(), stopped.clone());
+            tasks.spawn(async move { shared.read(stopped).await });
+        }
+        Loading { shared, stop, tasks }
+    }
+}
+
+impl Loading {
+    /// What was done so far.
+    #[must_use]
+    pub fn totals(&self) -> LoadTotals {
+        self.shared.counts.totals()
+    }
+
+    /// Finishes what is under way and stops.
+    pub async fn stop(mut self) -> Result<LoadTotals> {
+        self.stop.send_replace(true);
+        while let Some(ended) = self.tasks.join_next().await {
+            ended.map_err(|e| Error::new(Code::DEFECT, "a task of the load panicked").because(e))?;
+        }
+        Ok(self.shared.counts.totals())
+    }
+}
+
+impl Counts {
+    fn totals(&self) -> LoadTotals {
+        let of = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        LoadTotals {
+            changes: of(&self.changes),
+            refused: of(&self.refused),
+            changes_failed: of(&self.changes_failed),
+            reads: of(&self.reads),
+            reads_failed: of(&self.reads_failed),
+        }
+    }
+}
+
+impl Shared {
+    async fn write(&self, stop: watch::Receiver<bool>) {
+        let rate = f64::from(self.load.changes_per_s);
+        while let Some(number) = self.next(&self.next_change, rate, stop.clone()).await {
+            let mut random = self.random(number, 0xC4A9);
+            let counts = &self.counts;
+            let count = match change::make(&self.platform, self.product(&mut random), &mut random).await {
+                Ok(()) => &counts.changes,
+                Err(Refusal::Failed(_)) => &counts.changes_failed,
+                Err(_) => &counts.refused,
+            };
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    async fn read(&self, stop: watch::Receiver<bool>) {
+        let rate = f64::from(self.load.changes_per_s) * f64::from(self.load.reads_per_change);
+        while let Some(number) = self.next(&self.next_read, rate, stop.clone()).await {
+            let count = match self.read_one(number).await {
+                Ok(()) => &self.counts.reads,
+                Err(_) => &self.counts.reads_failed,
+            };
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// One read in seven is a listing.
+    async fn read_one(&self, number: u64) -> Answer<()> {
+        let mut random = self.random(number, 0x4EAD);
+        if random.random_ratio(1, 7) {
+            let category = CATEGORIES[self.categories.sample(&mut random)].slug;
+            let sort = Sort::ALL[random.random_range(0..Sort::ALL.len())];
+            let key = ListingKey { category, market: market(&mut random), sort };
+            self.platform.listing(&key).await.map(drop)
+        } else {
+            let sku = self.product(&mut random);
+            self.platform.product(sku, market(&mut random)).await.map(drop)
+        }
+    }
+
+    /// The number of what is to be done next, once it is due; `None` when it is time to stop.
+    async fn next(&self, from: &AtomicU64, rate: f64, mut stop: watch::Receiver<bool>) -> Option<u64> {
+        if rate <= 0.0 {
+            // Nothing is ever due.
+            let _ = stop.wait_for(|stop| *stop).await;
+            return None;
+        }
+        let number = from.fetch_add(1, Ordering::Relaxed);
+        #[expect(clippy::cast_precision_loss, reason = "exact up to 2^53 operations")]
+        let due = self.began + Duration::from_secs_f64(number as f64 / rate);
+        tokio::select! {
+            biased;
+            _ = stop.wait_for(|stop| *stop) => None,
+            () = tokio::time::sleep_until(due) => Some(number),
+        }
+    }
+
+    fn random(&self, number: u64, stream: u64) -> SmallRng {
+        SmallRng::seed_from_u64(self.load.seed ^ (stream << 48) ^ number.wrapping_mul(0x9E37_79B9_7F4A_7C15))
+    }
+
+    fn product(&self, random: &mut SmallRng) -> &Sku {
+        &self.platform.experience().by_popularity()[self.popularity.sample(random)]
+    }
+}
+
+/// Where customers are: three in ten in the EU, as many in the US.
+fn market(random: &mut SmallRng) -> Market {
+    match random.random_range(0..10) {
+        0 => Market::Br,
+        1..=3 => Market::Eu,
+        4 => Market::Jp,
+        5..=6 => Market::Uk,
+        _ => Market::Us,
+    }
+}

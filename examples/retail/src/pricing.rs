@@ -1,0 +1,320 @@
+//! Pricing: base prices and promotions. Owns `price/{sku}/{region}`, and is alone in saying what a price is and when a
+//! promotion is in force - by its own clock, never by that of whoever shows the price.
+
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::{Connection, OptionalExtension, params};
+use tidings::Clock;
+use tidings_core::{Entity, Time, Version, Window};
+use tokio::sync::Notify;
+
+use crate::context::{Context, Open};
+use crate::name::{Market, Sku, offer_id};
+use crate::refusal::{Refusal, Result};
+use crate::seed::Catalogue;
+use crate::store::Change;
+use crate::token::{self, Token, Written};
+
+mod effective;
+mod event;
+mod timer;
+
+use effective::{Promotion, in_force};
+pub use event::{At, BasePriceChanged, PromotionActivated, PromotionExpired, PromotionScheduled};
+
+/// The entity kind that Pricing owns.
+pub const PRICE: &str = "price";
+
+/// The highest base price, in cents.
+const MOST_CENTS: u32 = 100_000_000;
+/// How far ahead a promotion may begin, and how long it may last.
+const LONGEST: Duration = Duration::from_secs(366 * 24 * 3600);
+
+/// The price of a product in a region, as it is in force at Pricing's clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Price {
+    /// What is to be paid, in cents.
+    pub cents: u32,
+    /// What it would be without a promotion, in cents.
+    pub base_cents: u32,
+    /// What the promotion in force takes off, in percent.
+    pub percent_off: Option<u8>,
+    /// When the price in force may change without anybody changing it.
+    pub boundary: Option<Time>,
+    /// The version of the price.
+    pub version: Version,
+}
+
+/// A promotion to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Offer {
+    /// The product.
+    pub sku: Sku,
+    /// The region.
+    pub market: Market,
+    /// How much it takes off, 1 to 90 percent.
+    pub percent: u8,
+    /// How long from now it begins; zero is at once.
+    pub starts_in: Duration,
+    /// How long it lasts.
+    pub lasts: Duration,
+}
+
+/// A promotion as it was entered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Promoted {
+    /// The price as it is now.
+    pub written: Written,
+    /// The promotion's number.
+    pub promotion: i64,
+    /// From when until when it is in force.
+    pub window: Window,
+}
+
+/// A row of Pricing's published snapshot.
+#[derive(Debug, Clone)]
+pub(crate) struct Priced {
+    pub(crate) sku: String,
+    pub(crate) region: String,
+    pub(crate) cents: u32,
+    pub(crate) version: Version,
+}
+
+/// The context.
+pub struct Pricing {
+    context: Context,
+    clock: Clock,
+    scheduled: Notify,
+}
+
+impl Pricing {
+    pub(crate) fn open(dir: &Path, open: &Open<'_>, clock: Clock) -> Result<Self> {
+        let context = Context::open("pricing", dir, include_str!("pricing/schema.sql"), open, fill)?;
+        Ok(Self { context, clock, scheduled: Notify::new() })
+    }
+
+    /// The price in force now, with its version and next boundary, from one snapshot; `None` if there is no such
+    /// product.
+    pub async fn price(&self, sku: &Sku, market: Market) -> Result<Option<Price>> {
+        let (sku, clock) = (sku.clone(), self.clock.clone());
+        self.context.readers.read(move |db| price(db, sku.as_str(), market.as_str(), &clock)).await
+    }
+
+    /// Sets the base price, in cents (1 to 100,000,000).
+    pub async fn set_base(&self, sku: &Sku, market: Market, cents: u32) -> Result<Written> {
+        if !(1..=MOST_CENTS).contains(&cents) {
+            let what = format!("{cents} is not a price in cents: use 1 to {MOST_CENTS}");
+            return Err(Refusal::invalid("AMOUNT_INVALID", what));
+        }
+        let (sku, clock) = (sku.clone(), self.clock.clone());
+        self.context.writer.command(move |change| set_base(change, &sku, market, cents, &clock)).await
+    }
+
+    /// Enters a promotion; it begins and ends by itself.
+    pub async fn promote(&self, offer: Offer) -> Result<Promoted> {
+        check(&offer)?;
+        let clock = self.clock.clone();
+        let promoted = self.context.writer.command(move |change| promote(change, &offer, &clock)).await;
+        self.scheduled.notify_one();
+        promoted
+    }
+
+    /// Every price in force, from one snapshot.
+    pub(crate) async fn snapshot(&self) -> Result<Vec<Priced>> {
+        let clock = self.clock.clone();
+        self.context.readers.read(move |db| priced(db, &clock)).await
+    }
+
+    pub(crate) fn context(&self) -> &Context {
+        &self.context
+    }
+}
+
+fn fill(tx: &rusqlite::Transaction<'_>, catalogue: &Catalogue) -> rusqlite::Result<()> {
+    let mut insert =
+        tx.prepare("INSERT INTO price (sku, region, base_cents, version) VALUES (?1, ?2, ?3, 1)")?;
+    for product in &catalogue.products {
+        for (market, cents) in Market::ALL.iter().zip(product.cents) {
+            insert.execute(params![product.sku.as_str(), market.as_str(), cents])?;
+        }
+    }
+    Ok(())
+}
+
+/// The clock is read after the snapshot was taken: what is in force is never judged by a moment before the state.
+fn price(db: &Connection, sku: &str, region: &str, clock: &Clock) -> Result<Option<Price>> {
+    let mut query =
+        db.prepare_cached("SELECT base_cents, version FROM price WHERE sku = ?1 AND region = ?2")?;
+    let row = query.query_row([sku, region], |row| Ok((row.get(0)?, token::version(row, 1)?))).optional()?;
+    let Some((base_cents, version)) = row else { return Ok(None) };
+    let promotions = promotions(db, sku, region)?;
+    let (cents, percent_off, boundary) = in_force(base_cents, &promotions, clock.wall());
+    Ok(Some(Price { cents, base_cents, percent_off, boundary, version }))
+}
+
+fn promotions(db: &Connection, sku: &str, region: &str) -> rusqlite::Result<Vec<Promotion>> {
+    let mut query = db
+        .prepare_cached("SELECT percent, starts_us, ends_us FROM promotion WHERE sku = ?1 AND region = ?2")?;
+    let rows = query.query_map([sku, region], |row| {
+        let (from, until) = (Time::from_micros(row.get(1)?), Time::from_micros(row.get(2)?));
+        Ok(Promotion { percent: row.get(0)?, window: Window { from: Some(from), until: Some(until) } })
+    })?;
+    rows.collect()
+}
+
+fn set_base(
+    change: &mut Change<'_>,
+    sku: &Sku,
+    market: Market,
+    cents: u32,
+    clock: &Clock,
+) -> Result<Written> {
+    let Some(before) = price(change.sql(), sku.as_str(), market.as_str(), clock)? else {
+        return Err(sku.unknown());
+    };
+    if before.base_cents == cents {
+        return written(sku, market, before.version, false);
+    }
+    change
+        .sql()
+        .prepare_cached("UPDATE price SET base_cents = ?3 WHERE sku = ?1 AND region = ?2")?
+        .execute(params![sku.as_str(), market.as_str(), cents])?;
+    let after = raise(change, sku, market, clock)?;
+    change.publish(&BasePriceChanged {
+        sku: sku.clone(),
+        region: market,
+        version: after.version.number(),
+        base_cents: after.base_cents,
+        cents: after.cents,
+    })?;
+    written(sku, market, after.version, true)
+}
+
+fn promote(change: &mut Change<'_>, offer: &Offer, clock: &Clock) -> Result<Promoted> {
+    let (sku, market) = (&offer.sku, offer.market);
+    let starts = clock.wall().plus(offer.starts_in);
+    let ends = starts.plus(offer.lasts);
+    if price(change.sql(), sku.as_str(), market.as_str(), clock)?.is_none() {
+        return Err(sku.unknown());
+    }
+    change
+        .sql()
+        .prepare_cached(
+            "INSERT INTO promotion (sku, region, percent, starts_us, ends_us, activated)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        )?
+        .execute(params![
+            sku.as_str(),
+            market.as_str(),
+            offer.percent,
+            starts.micros(),
+            ends.micros(),
+            offer.starts_in.is_zero()
+        ])?;
+    let promotion = change.sql().last_insert_rowid();
+    let after = raise(change, sku, market, clock)?;
+    let (sku, region, percent) = (sku.clone(), market, offer.percent);
+    let (starts_at, ends_at) = (At(starts.micros()), At(ends.micros()));
+    let (version, cents) = (after.version.number(), after.cents);
+    if offer.starts_in.is_zero() {
+        let (starts, ends) = (starts_at, ends_at);
+        change.publish(&PromotionActivated {
+            sku,
+            region,
+            version,
+            promotion,
+            percent,
+            starts,
+            ends,
+            cents,
+        })?;
+    } else {
+        let (starts, ends) = (starts_at, ends_at);
+        change.publish(&PromotionScheduled {
+            sku,
+            region,
+            version,
+            promotion,
+            percent,
+            starts,
+            ends,
+            cents,
+        })?;
+    }
+    let written = written(&offer.sku, market, after.version, true)?;
+    Ok(Promoted { written, promotion, window: Window { from: Some(starts), until: Some(ends) } })
+}
+
+/// Gives the price its next version, and returns it as it is now.
+fn raise(change: &Change<'_>, sku: &Sku, market: Market, clock: &Clock) -> Result<Price> {
+    change
+        .sql()
+        .prepare_cached("UPDATE price SET version = version + 1 WHERE sku = ?1 AND region = ?2")?
+        .execute([sku.as_str(), market.as_str()])?;
+    price(change.sql(), sku.as_str(), market.as_str(), clock)?.ok_or_else(|| sku.unknown())
+}
+
+fn written(sku: &Sku, market: Market, version: Version, published: bool) -> Result<Written> {
+    let entity = Entity::new(PRICE, &offer_id(sku, market))?;
+    Ok(Written { token: Token { entity, version }, published })
+}
+
+fn priced(db: &Connection, clock: &Clock) -> Result<Vec<Priced>> {
+    let with_promotion: std::collections::BTreeSet<(String, String)> = db
+        .prepare("SELECT DISTINCT sku, region FROM promotion")?
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect::<rusqlite::Result<_>>()?;
+    let mut query = db.prepare("SELECT sku, region, base_cents, version FROM price ORDER BY sku, region")?;
+    let rows = query.query_map([], |row| {
+        let version = token::version(row, 3)?;
+        Ok(Priced { sku: row.get(0)?, region: row.get(1)?, cents: row.get(2)?, version })
+    })?;
+    let mut all = rows.collect::<rusqlite::Result<Vec<_>>>()?;
+    for row in &mut all {
+        if with_promotion.contains(&(row.sku.clone(), row.region.clone())) {
+            row.cents = price(db, &row.sku, &row.region, clock)?.map_or(row.cents, |price| price.cents);
+        }
+    }
+    Ok(all)
+}
+
+fn check(offer: &Offer) -> Result<()> {
+    if !(1..=90).contains(&offer.percent) {
+        let what = format!("{} percent cannot be taken off: use 1 to 90", offer.percent);
+        return Err(Refusal::invalid("PERCENT_INVALID", what));
+    }
+    if offer.lasts.is_zero() || offer.lasts > LONGEST || offer.starts_in > LONGEST {
+        let what =
+            "a promotion must begin within 366 days and last longer than nothing, for at most 366 days";
+        return Err(Refusal::invalid("WINDOW_INVALID", what));
+    }
+    Ok(())
+}
+
+/// What the timer reads of a promotion that is due.
+struct Due {
+    id: i64,
+    sku: Sku,
+    market: Market,
+    percent: u8,
+    starts: At,
+    ends: At,
+}
+
+fn due(row: &rusqlite::Row<'_>) -> rusqlite::Result<Due> {
+    let broken = |column, refusal: Refusal| {
+        rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, refusal.into())
+    };
+    Ok(Due {
+        id: row.get(0)?,
+        sku: Sku::parse(&row.get::<_, String>(1)?).map_err(|e| broken(1, e))?,
+        market: Market::parse(&row.get::<_, String>(2)?).map_err(|e| broken(2, e))?,
+        percent: row.get(3)?,
+        starts: At(row.get(4)?),
+        ends: At(row.get(5)?),
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,145 @@
+//! One writer per context: it owns the connection, and each command is one transaction, state and event together.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use rusqlite::{Connection, Transaction, TransactionBehavior};
+use tidings::DomainEvent;
+use tidings_core::{Code, Entity, Error, Stamp};
+use tidings_sqlite::outbox;
+use tokio::sync::{mpsc, oneshot};
+
+use super::readers::stopping;
+use crate::refusal::{Refusal, Result};
+use crate::witness::Witness;
+
+/// How many commands may wait; beyond it callers wait (back-pressure instead of memory).
+const QUEUE: usize = 256;
+
+type Job = Box<dyn FnOnce(&mut Connection) + Send>;
+
+/// The handle to a writer thread.
+pub(crate) struct Writer {
+    jobs: Mutex<Option<mpsc::Sender<Job>>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+    told: Arc<Told>,
+}
+
+/// Who is told of a commit.
+struct Told {
+    witness: Arc<dyn Witness>,
+    wake: Box<dyn Fn() + Send + Sync>,
+    commits: AtomicU64,
+    events: AtomicU64,
+}
+
+/// One transaction under way.
+pub(crate) struct Change<'a> {
+    tx: Transaction<'a>,
+    facts: Vec<(Entity, Stamp)>,
+}
+
+impl Change<'_> {
+    /// The transaction.
+    pub(crate) fn sql(&self) -> &Transaction<'_> {
+        &self.tx
+    }
+
+    /// Records the event beside the state change; both become visible together, or neither does.
+    pub(crate) fn publish(&mut self, event: &impl DomainEvent) -> Result<Stamp> {
+        let draft = event.draft()?;
+        let stamp = outbox::record(&self.tx, &draft)?.stamp;
+        self.facts.push((draft.entity, stamp));
+        Ok(stamp)
+    }
+}
+
+impl Writer {
+    /// Starts the thread. `wake` runs after each commit that recorded an event.
+    pub(crate) fn start(
+        name: &str,
+        mut connection: Connection,
+        witness: Arc<dyn Witness>,
+        wake: Box<dyn Fn() + Send + Sync>,
+    ) -> Result<Self> {
+        let (jobs, mut queue) = mpsc::channel::<Job>(QUEUE);
+        let thread = std::thread::Builder::new().name(format!("{name}-writer")).spawn(move || {
+            while let Some(job) = queue.blocking_recv() {
+                job(&mut connection);
+            }
+        });
+        let thread = thread.map_err(|e| Error::new(Code::OVERLOADED, "no thread for a writer").because(e))?;
+        let told = Arc::new(Told { witness, wake, commits: AtomicU64::new(0), events: AtomicU64::new(0) });
+        Ok(Self { jobs: Mutex::new(Some(jobs)), thread: Mutex::new(Some(thread)), told })
+    }
+
+    /// Runs `work` in a transaction of its own and returns once it is durable. A refusal, or a panic, leaves nothing.
+    pub(crate) async fn command<T, F>(&self, work: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Change<'_>) -> Result<T> + Send + 'static,
+    {
+        let (answer, answered) = oneshot::channel();
+        let told = self.told.clone();
+        let job: Job = Box::new(move |connection| {
+            let outcome = catch_unwind(AssertUnwindSafe(|| perform(connection, work, &told)));
+            let defect = |_| Err(Refusal::Failed(Error::new(Code::DEFECT, "a command panicked")));
+            // Nobody waits for the answer if the caller was cancelled; the commit stands all the same.
+            let _ = answer.send(outcome.unwrap_or_else(defect));
+        });
+        let jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        jobs.ok_or_else(stopping)?.send(job).await.map_err(|_| stopping())?;
+        answered.await.map_err(|_| stopping())?
+    }
+
+    /// Commits since the start.
+    pub(crate) fn commits(&self) -> u64 {
+        self.told.commits.load(Ordering::Relaxed)
+    }
+
+    /// Events committed since the start.
+    pub(crate) fn events(&self) -> u64 {
+        self.told.events.load(Ordering::Relaxed)
+    }
+
+    /// Commands waiting.
+    pub(crate) fn waiting(&self) -> usize {
+        let jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
+        jobs.as_ref().map_or(0, |jobs| QUEUE - jobs.capacity())
+    }
+
+    /// Takes no more commands, finishes those that wait, and closes the file.
+    pub(crate) async fn stop(&self) {
+        drop(self.jobs.lock().unwrap_or_else(PoisonError::into_inner).take());
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = thread {
+            // A panic of the thread itself has been answered with `stopping` to whoever waited.
+            let _ = tokio::task::spawn_blocking(move || thread.join()).await;
+        }
+    }
+}
+
+fn perform<T>(
+    connection: &mut Connection,
+    work: impl FnOnce(&mut Change<'_>) -> Result<T>,
+    told: &Told,
+) -> Result<T> {
+    let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let mut change = Change { tx, facts: Vec::new() };
+    let answer = work(&mut change)?;
+    let Change { tx, facts } = change;
+    let began = told.witness.now_ns();
+    tx.commit()?;
+    let ended = told.witness.now_ns();
+    for (entity, stamp) in &facts {
+        told.witness.commit(entity, *stamp, began, ended);
+    }
+    told.commits.fetch_add(1, Ordering::Relaxed);
+    if !facts.is_empty() {
+        told.events.fetch_add(facts.len() as u64, Ordering::Relaxed);
+        (told.wake)();
+    }
+    Ok(answer)
+}

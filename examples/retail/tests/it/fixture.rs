@@ -1,0 +1,194 @@
+//! A small platform in a directory of its own.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use retail::{Market, Observed, Parts, Platform, Settings, Sku, Witness};
+use tempfile::TempDir;
+use tidings::{Clock, Entity, Event, Observer, Outcome, Path, Stamp, Topic};
+use tidings_core::port::{self, Log, ReadLimit};
+use tidings_core::{Offset, Partition, Position};
+use tidings_sqlite::SqliteLog;
+use tidings_testkit::history::{self, Applied, Commit, History, Record};
+
+/// Long enough for a busy machine; nothing waits this long unless it is broken.
+const DEADLINE: Duration = Duration::from_secs(30);
+pub(crate) const DRAIN: Duration = Duration::from_secs(30);
+
+pub(crate) struct Fixture {
+    pub(crate) platform: Arc<Platform>,
+    pub(crate) log: Arc<SqliteLog>,
+    pub(crate) clock: Clock,
+    pub(crate) seen: Arc<Seen>,
+    dir: TempDir,
+}
+
+/// Everything that was committed and applied, and the history that a checker judges.
+pub(crate) struct Seen {
+    pub(crate) history: History,
+    pub(crate) committed: Mutex<BTreeSet<(Entity, Stamp)>>,
+    pub(crate) applied: Mutex<BTreeSet<(Entity, Stamp)>>,
+    pub(crate) baseline: AtomicUsize,
+    pub(crate) reads: AtomicUsize,
+    bound: Duration,
+}
+
+struct Ear(Arc<Seen>);
+
+const COPY: &str = "experience-api";
+
+impl Witness for Ear {
+    fn now_ns(&self) -> u64 {
+        self.0.history.now()
+    }
+    fn baseline(&self, entity: Entity, stamp: Stamp) {
+        self.0.baseline.fetch_add(1, Ordering::Relaxed);
+        self.0.history.record(Record::Baseline { entity, stamp });
+    }
+    fn commit(&self, entity: &Entity, stamp: Stamp, began: u64, ended: u64) {
+        let first = self.0.committed.lock().unwrap().insert((entity.clone(), stamp));
+        assert!(first, "{entity}:{stamp} twice");
+        let entity = entity.clone();
+        self.0.history.record(Record::Commit(Commit { entity, stamp, began, ended: Some(ended) }));
+    }
+    fn read(&self, read: Observed) {
+        self.0.reads.fetch_add(1, Ordering::Relaxed);
+        self.0.history.record(Record::Read(history::Read {
+            copy: COPY.into(),
+            session: 1,
+            view: read.view.into(),
+            key: read.key.into(),
+            deps: read.versions,
+            began: read.began_ns,
+            ended: read.ended_ns,
+            freshness: read.certificate.freshness,
+            path: read.certificate.path,
+            bound: Some(self.0.bound),
+        }));
+    }
+}
+
+impl Observer for Ear {
+    fn outcomes(&self, outcomes: &[(Arc<Event>, Outcome)]) {
+        for (event, outcome) in outcomes {
+            let (entity, stamp, at) = (event.entity.clone(), event.stamp, self.0.history.now());
+            self.0.applied.lock().unwrap().insert((entity.clone(), stamp));
+            let applied = Applied { copy: COPY.into(), entity, stamp, outcome: *outcome, at };
+            self.0.history.record(Record::Applied(applied));
+        }
+    }
+}
+
+/// Ten products in each category, and a bound that no pause of a busy machine exceeds: what is cached stays cached
+/// until there is news of it.
+pub(crate) fn settings() -> Settings {
+    Settings { seed: 7, skus: 400, pages: 2_000, bound: Duration::from_secs(60), ..Settings::default() }
+}
+
+impl Fixture {
+    pub(crate) async fn start() -> Self {
+        Self::start_with(settings()).await
+    }
+
+    pub(crate) async fn start_with(settings: Settings) -> Self {
+        let dir = TempDir::new().unwrap();
+        Self::start_in(dir, settings).await.unwrap()
+    }
+
+    async fn start_in(dir: TempDir, settings: Settings) -> tidings::Result<Self> {
+        let log = SqliteLog::open(dir.path().join("log.db"))?;
+        let clock = Clock::system();
+        let seen = Arc::new(Seen {
+            history: History::begin(),
+            committed: Mutex::default(),
+            applied: Mutex::default(),
+            baseline: AtomicUsize::new(0),
+            reads: AtomicUsize::new(0),
+            bound: settings.bound,
+        });
+        seen.history.record(Record::Subscribed { copy: COPY.into(), kind: None, from: 0 });
+        let ear = Arc::new(Ear(seen.clone()));
+        let parts = Parts { witness: ear.clone(), observer: ear, clock: clock.clone() };
+        let platform = Platform::start(dir.path(), settings, log.clone(), parts).await?;
+        let shop = Self { platform: Arc::new(platform), log, clock, seen, dir };
+        // What is cached before the consumer begins is checked again once it does.
+        until("the consumer has heard every context", async || {
+            shop.platform.stats().contexts.iter().all(|context| context.caught_up.is_some()).then_some(())
+        })
+        .await;
+        Ok(shop)
+    }
+
+    /// Stops, and starts again on the same files.
+    pub(crate) async fn restart(self) -> Self {
+        self.reopen_after(|_| {}).await.unwrap()
+    }
+
+    /// Stops, lets the files be changed, and starts again.
+    pub(crate) async fn reopen_after(self, change: impl FnOnce(&std::path::Path)) -> tidings::Result<Self> {
+        assert_eq!(self.platform.stop(DRAIN).await.unwrap(), retail::platform::Left::default());
+        let Self { platform, log, dir, .. } = self;
+        drop((platform, log));
+        change(dir.path());
+        Self::start_in(dir, settings()).await
+    }
+
+    /// A product by its place in the order of popularity.
+    pub(crate) fn sku(&self, rank: usize) -> Sku {
+        self.platform.experience().by_popularity()[rank].clone()
+    }
+
+    /// Reads a page until it is answered from the cache.
+    pub(crate) async fn cache_page(&self, sku: &Sku, market: Market) -> retail::ProductPage {
+        until("the page is cached", async || {
+            let page = self.platform.product(sku, market).await.unwrap();
+            (page.certificate().path == Path::L1).then(|| page.value().cloned().unwrap())
+        })
+        .await
+    }
+
+    /// Reads a listing until it is answered from the cache.
+    pub(crate) async fn cache_listing(&self, key: &retail::ListingKey) -> retail::ListingPage {
+        until("the listing is cached", async || {
+            let page = self.platform.listing(key).await.unwrap();
+            (page.certificate().path == Path::L1).then(|| page.value().cloned().unwrap())
+        })
+        .await
+    }
+
+    /// The events of a topic that are in the log now.
+    pub(crate) async fn events(&self, topic: &str) -> Vec<Arc<Event>> {
+        let partition = Partition { topic: Topic::new(topic).unwrap(), index: 0 };
+        let from = Position { partition, offset: Offset(0) };
+        let limit = ReadLimit { records: 1_000_000, bytes: 1 << 30 };
+        let port::Read::Records(stored) = self.log.read(&from, limit).await.unwrap() else { panic!("a gap") };
+        let event = |record| match record {
+            port::Record::Event(event) => Some(event),
+            _ => None,
+        };
+        stored.into_iter().filter_map(|stored| event(stored.record)).collect()
+    }
+
+    /// Waits until everything committed so far has been applied.
+    pub(crate) async fn settle(&self) {
+        until("everything committed is applied", async || {
+            let committed = self.seen.committed.lock().unwrap().clone();
+            committed.is_subset(&self.seen.applied.lock().unwrap()).then_some(())
+        })
+        .await;
+    }
+}
+
+/// Asks again until there is an answer.
+pub(crate) async fn until<T>(what: &str, ask: impl AsyncFn() -> Option<T>) -> T {
+    let started = Instant::now();
+    loop {
+        if let Some(answer) = ask().await {
+            return answer;
+        }
+        assert!(started.elapsed() < DEADLINE, "it never happened that {what}");
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
