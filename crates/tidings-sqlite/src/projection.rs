@@ -1,11 +1,13 @@
-//! A read model in SQLite that knows how far it has come.
+//! A read model in SQLite that knows how far it has come, and what it is missing.
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
+use tidings_core::error::Kind;
 use tidings_core::port::{Batch, Boxed, Store};
 use tidings_core::{Code, Error, Event, Offset, Partition, Position, Result, Time, Topic};
 
@@ -14,11 +16,16 @@ use crate::open::{self, Sync};
 use crate::watch::Watch;
 use crate::worker::Worker;
 
+mod missing;
+
+use missing::Missing;
+
 /// The version of the position tables that this program writes and understands.
 const FORMAT: i64 = 1;
 
 /// Changes the read model by one event. Events come again and out of order, so it must compare versions, for example
-/// by `INSERT ... ON CONFLICT DO UPDATE ... WHERE excluded.version > version`. Its failure undoes the whole batch.
+/// by `INSERT ... ON CONFLICT DO UPDATE ... WHERE excluded.version > version`. Its failure undoes the whole batch; if the
+/// event is at fault, its consumer then parks that event alone.
 pub type Apply = Box<dyn Fn(&Transaction<'_>, &Event) -> Result<()> + Send + std::marker::Sync>;
 
 /// Tables of the user's own, kept up to date by events. Each batch of events and the position after it are one durable
@@ -35,6 +42,9 @@ pub struct SqliteProjection {
 struct Saved {
     epoch: u64,
     partitions: BTreeMap<Partition, Progress>,
+    missing: Missing,
+    /// The partitions that its consumer follows now; not saved.
+    followed: Vec<Partition>,
 }
 
 /// How far one partition has come: the next offset, and the source's time of the newest mark.
@@ -49,7 +59,8 @@ impl SqliteProjection {
     pub fn open(path: impl AsRef<Path>, name: &str, schema_sql: &str, apply: Apply) -> Result<Arc<Self>> {
         let path = path.as_ref();
         tidings_core::name::check("projection name", name)?;
-        let mut connection = open::open(path, true, Sync::Full)?;
+        // What a power failure forgets is in the log, and the position goes with it.
+        let mut connection = open::open(path, true, Sync::Normal)?;
         open::use_wal(path, &connection)?;
         prepare(&mut connection, name, schema_sql).map_err(|e| e.at(path.display()))?;
         let saved = load(&connection, name).map_err(|e| e.at(path.display()))?;
@@ -64,13 +75,35 @@ impl SqliteProjection {
         lock(&self.saved).partitions.get(partition).map(|(next, _)| *next)
     }
 
-    /// The source time that every partition seen so far has caught up with: what its rows are *as of*. `None` while
-    /// one of them has met no mark.
+    /// The source time as of which its rows are complete. `None` while any partition that is followed has met no mark.
+    /// It does not pass an event that is missing here: one that was parked and neither redriven nor superseded, or, after
+    /// a gap, whatever was in it.
     #[must_use]
     pub fn caught_up(&self) -> Option<Time> {
         let saved = lock(&self.saved);
-        let times: Option<Vec<Time>> = saved.partitions.values().map(|(_, time)| *time).collect();
-        times?.into_iter().min()
+        let followed =
+            saved.followed.iter().map(|partition| saved.partitions.get(partition).and_then(|p| p.1));
+        let seen = saved.partitions.values().map(|(_, time)| *time);
+        let times: Option<Vec<Time>> = followed.chain(seen).collect();
+        times?.into_iter().chain(saved.missing.since()).min()
+    }
+
+    /// The entities whose newest event is missing here, by kind and id.
+    #[must_use]
+    pub fn missing(&self) -> Vec<String> {
+        lock(&self.saved).missing.entities()
+    }
+
+    /// What was missing has been put right by other means, a rebuild or a comparison with the source.
+    pub async fn repaired(&self) -> Result<()> {
+        let (name, saved) = (self.name.clone(), self.saved.clone());
+        self.worker
+            .call(move |connection| {
+                missing::forget(connection, &name).map_err(fault)?;
+                lock(&saved).missing = Missing::default();
+                Ok(())
+            })
+            .await
     }
 
     /// How many epochs were opened: how often something was missed.
@@ -81,28 +114,48 @@ impl SqliteProjection {
 }
 
 impl Store for SqliteProjection {
+    fn begin<'a>(&'a self, partitions: &'a [Partition]) -> Boxed<'a, Result<()>> {
+        lock(&self.saved).followed = partitions.to_vec();
+        Box::pin(std::future::ready(Ok(())))
+    }
+
     fn apply<'a>(&'a self, batch: Batch<'a>) -> Boxed<'a, Result<()>> {
-        let (events, next, caught_up) = (batch.events.to_vec(), batch.next.clone(), batch.caught_up);
+        let (events, parked) = (batch.events.to_vec(), batch.parked.to_vec());
+        let (next, caught_up) = (batch.next.clone(), batch.caught_up);
         let (apply, name, saved) = (self.apply.clone(), self.name.clone(), self.saved.clone());
         Box::pin(self.worker.call(move |connection| {
+            let mut missing = lock(&saved).missing.clone();
             let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(fault)?;
             for event in &events {
-                apply(&tx, event)?;
+                apply_safely(&apply, &tx, event)?;
+                missing.found(&tx, &name, event).map_err(fault)?;
+            }
+            for event in &parked {
+                missing.add(&tx, &name, event).map_err(fault)?;
             }
             let progress = save(&tx, &name, &next, caught_up).map_err(fault)?;
             tx.commit().map_err(fault)?;
-            lock(&saved).partitions.insert(next.partition, progress);
+            let mut saved = lock(&saved);
+            saved.partitions.insert(next.partition, progress);
+            saved.missing = missing;
             Ok(())
         }))
     }
 
     fn open_epoch<'a>(&'a self, why: &'a str) -> Boxed<'a, Result<()>> {
         let (why, name, saved) = (why.to_owned(), self.name.clone(), self.saved.clone());
+        let until = self.caught_up();
         Box::pin(self.worker.call(move |connection| {
+            let mut missing = lock(&saved).missing.clone();
+            let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(fault)?;
             let sql = "UPDATE tidings_projection SET epoch = epoch + 1, epoch_why = ?2 WHERE name = ?1
                        RETURNING epoch";
-            let epoch = connection.query_row(sql, params![name, why], |row| row.get(0)).map_err(fault)?;
-            lock(&saved).epoch = unsigned(epoch);
+            let epoch = tx.query_row(sql, params![name, why], |row| row.get(0)).map_err(fault)?;
+            missing.add_gap(&tx, &name, until).map_err(fault)?;
+            tx.commit().map_err(fault)?;
+            let mut saved = lock(&saved);
+            saved.epoch = unsigned(epoch);
+            saved.missing = missing;
             Ok(())
         }))
     }
@@ -111,6 +164,19 @@ impl Store for SqliteProjection {
 impl fmt::Debug for SqliteProjection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SqliteProjection").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// A projection that panics, or breaks its own tables' rules, has failed on this event and on no other.
+fn apply_safely(apply: &Apply, tx: &Transaction<'_>, event: &Event) -> Result<()> {
+    let what =
+        || format!("the projection cannot take {} {} version {}", event.kind, event.entity, event.stamp);
+    match catch_unwind(AssertUnwindSafe(|| apply(tx, event))) {
+        Ok(Err(error)) if error.kind() == Kind::Fatal => {
+            Err(Error::new(Code::DATA_UNREADABLE, what()).because(error))
+        }
+        Ok(result) => result,
+        Err(_) => Err(Error::new(Code::DATA_UNREADABLE, what()).because("it panicked")),
     }
 }
 
@@ -150,7 +216,8 @@ fn load(connection: &Connection, name: &str) -> Result<Saved> {
         let (topic, index, progress) = row.map_err(fault)?;
         partitions.insert(Partition { topic: Topic::new(&topic)?, index }, progress);
     }
-    Ok(Saved { epoch: unsigned(epoch), partitions })
+    let missing = Missing::load(connection, name).map_err(fault)?;
+    Ok(Saved { epoch: unsigned(epoch), partitions, missing, followed: Vec::new() })
 }
 
 /// Saves the position beside the rows, and returns what is saved now.

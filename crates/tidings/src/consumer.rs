@@ -252,10 +252,12 @@ impl Lane {
         let planned = machine.planned();
         let Some(next) = planned.next else { return Ok(()) };
         let next = self.at(next);
+        let parked: Vec<_> = planned.parked.iter().map(|(_, event, _)| event.clone()).collect();
         for store in &self.consumer.stores {
             let batch = Batch {
                 actions: &planned.actions,
                 events: &planned.events,
+                parked: &parked,
                 next: &next,
                 caught_up: planned.caught_up,
             };

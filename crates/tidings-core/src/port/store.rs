@@ -16,6 +16,9 @@ pub struct Batch<'a> {
     pub actions: &'a [Action],
     /// The events behind them that a handler accepted, in log order, for stores that keep state (projections).
     pub events: &'a [Arc<Event>],
+    /// The events of the batch that are set aside. Until each is redriven or superseded, a store that keeps state does
+    /// not know its entity, and must not claim to.
+    pub parked: &'a [Arc<Event>],
     /// The position after the last record of the batch.
     pub next: &'a Position,
     /// The source time that this copy has caught up with once the batch is applied, if the batch holds a mark.

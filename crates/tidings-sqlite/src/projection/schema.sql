@@ -16,3 +16,13 @@ CREATE TABLE IF NOT EXISTS tidings_projection_position (
     caught_up INTEGER,
     PRIMARY KEY (name, topic, part)
 ) WITHOUT ROWID;
+
+-- Entities whose newest event was parked, with its stamp and time; the empty entity stands for a gap.
+CREATE TABLE IF NOT EXISTS tidings_projection_missing (
+    name     TEXT    NOT NULL,
+    entity   TEXT    NOT NULL,
+    timeline INTEGER NOT NULL,
+    version  INTEGER NOT NULL,
+    time     INTEGER NOT NULL,
+    PRIMARY KEY (name, entity)
+) WITHOUT ROWID;

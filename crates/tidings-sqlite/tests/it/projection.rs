@@ -47,7 +47,7 @@ async fn apply(
     caught_up: Option<i64>,
 ) -> tidings_core::Result<()> {
     let caught_up = caught_up.map(Time::from_micros);
-    store.apply(Batch { actions: &[], events, next: &at(next), caught_up }).await
+    store.apply(Batch { actions: &[], events, parked: &[], next: &at(next), caught_up }).await
 }
 
 #[tokio::test]
@@ -73,7 +73,7 @@ async fn a_failed_batch_leaves_nothing_and_the_next_one_works() {
     let dir = TempDir::new().unwrap();
     let path = dir.path().join("view.db");
     let store = prices(&path);
-    for (bad, code) in [("bad/1", Code::DATA_UNREADABLE), ("worse/1", Code::DEFECT)] {
+    for (bad, code) in [("bad/1", Code::DATA_UNREADABLE), ("worse/1", Code::DATA_UNREADABLE)] {
         let error = apply(&store, &[event("price/1", 1, 3), event(bad, 1, 3)], 2, Some(1)).await.unwrap_err();
         assert_eq!(error.code(), code, "{error}");
         assert_eq!((store.position(&partition(0)), digest(&path).as_str()), (None, ""), "{bad}");
@@ -89,7 +89,7 @@ async fn caught_up_is_what_all_partitions_have_reached() {
     for (index, caught_up, expected) in [(0, Some(90), Some(90)), (1, None, None), (1, Some(40), Some(40))] {
         let next = Position { partition: partition(index), offset: Offset(1) };
         let caught_up = caught_up.map(Time::from_micros);
-        store.apply(Batch { actions: &[], events: &[], next: &next, caught_up }).await.unwrap();
+        store.apply(Batch { actions: &[], events: &[], parked: &[], next: &next, caught_up }).await.unwrap();
         assert_eq!(store.caught_up(), expected.map(Time::from_micros), "after partition {index}");
     }
 }
@@ -108,6 +108,43 @@ async fn after_a_gap_reading_may_go_on_earlier() {
     let db = Connection::open(&path).unwrap();
     let why: String = db.query_row("SELECT epoch_why FROM tidings_projection", [], |row| row.get(0)).unwrap();
     assert_eq!(why, "the log was restored from a backup");
+}
+
+#[tokio::test]
+async fn a_projection_does_not_claim_to_know_what_was_set_aside() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("view.db");
+    let store = prices(&path);
+    let time = |micros| Some(Time::from_micros(micros));
+    store.begin(&[partition(0)]).await.unwrap();
+    assert_eq!(store.caught_up(), None, "it follows a partition that has told nothing yet");
+    let set_aside = event("price/1", 2, 3);
+    let parked = std::slice::from_ref(&set_aside);
+    let batch = Batch { actions: &[], events: &[], parked, next: &at(1), caught_up: time(i64::MAX) };
+    store.apply(batch).await.unwrap();
+    assert_eq!(store.caught_up(), Some(set_aside.time), "complete only up to the event that is missing");
+    drop(store);
+    let store = prices(&path);
+    assert_eq!((store.missing(), store.caught_up()), (vec!["price/1".to_owned()], Some(set_aside.time)));
+    apply(&store, &[event("price/1", 1, 3), event("price/2", 9, 3)], 2, None).await.unwrap();
+    assert_eq!(store.caught_up(), Some(set_aside.time), "an older version does not replace it");
+    apply(&store, &[event("price/1", 3, 3)], 3, None).await.unwrap();
+    assert_eq!((store.missing(), store.caught_up()), (vec![], time(i64::MAX)), "a newer one does");
+}
+
+#[tokio::test]
+async fn after_a_gap_a_projection_claims_nothing_newer_until_it_is_repaired() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("view.db");
+    let store = prices(&path);
+    apply(&store, &[event("price/1", 1, 3)], 1, Some(50)).await.unwrap();
+    store.open_epoch("records from 1 to 9 are gone").await.unwrap();
+    apply(&store, &[event("price/1", 9, 3)], 10, Some(90)).await.unwrap();
+    drop(store);
+    let store = prices(&path);
+    assert_eq!(store.caught_up(), Some(Time::from_micros(50)));
+    store.repaired().await.unwrap();
+    assert_eq!(store.caught_up(), Some(Time::from_micros(90)));
 }
 
 #[test]

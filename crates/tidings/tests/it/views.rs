@@ -29,7 +29,7 @@ async fn get(view: &View<String, u64>, source: &Source) -> tidings::Cached<u64> 
 /// Applies a mark as a consumer would.
 async fn mark(shop: &Shop, topic: &Topic, time: Time) {
     let next = Position { partition: Partition { topic: topic.clone(), index: 0 }, offset: Offset(1) };
-    let batch = Batch { actions: &[], events: &[], next: &next, caught_up: Some(time) };
+    let batch = Batch { actions: &[], events: &[], parked: &[], next: &next, caught_up: Some(time) };
     shop.fence.apply(batch).await.unwrap();
 }
 
@@ -353,7 +353,7 @@ async fn s47_an_event_that_carries_state_changes_the_answer_without_a_read() {
     assert!(matches!(actions.as_slice(), [Action::Raise { .. }, Action::Update { .. }]), "the fence first");
     let next =
         Position { partition: Partition { topic: Topic::new("t").unwrap(), index: 0 }, offset: Offset(1) };
-    let batch = Batch { actions: &actions, events: &[], next: &next, caught_up: None };
+    let batch = Batch { actions: &actions, events: &[], parked: &[], next: &next, caught_up: None };
     shop.fence.apply(batch).await.unwrap();
     assert_eq!(view.cached(&key()).and_then(|hit| hit.value().copied()), Some(2));
     assert_eq!(view.counts().loads, 1);
