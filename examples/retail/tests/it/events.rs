@@ -6,7 +6,9 @@ use retail::pricing::{At, BasePriceChanged, PromotionActivated, PromotionExpired
 use retail::{Market, Sku};
 use tidings::{Data, DomainEvent, Draft, Event, Stamp, Time, Window};
 
-use crate::fixture::{Fixture, until};
+use tidings_testkit::until;
+
+use crate::fixture::Fixture;
 
 fn received(draft: Draft) -> Event {
     Event {

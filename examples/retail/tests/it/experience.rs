@@ -7,7 +7,9 @@ use retail::{ListingKey, Market, Sku, Sort};
 use std::time::Duration;
 use tidings::Path;
 
-use crate::fixture::{Fixture, until};
+use tidings_testkit::until;
+
+use crate::fixture::Fixture;
 
 #[test]
 fn s87_details_are_kept_by_sku_and_region_and_listings_by_category_region_and_sort() {

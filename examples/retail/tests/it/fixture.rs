@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use retail::{Market, Observed, Parts, Platform, Settings, Sku, Witness};
 use tempfile::TempDir;
@@ -12,9 +12,9 @@ use tidings_core::port::{self, Log, ReadLimit};
 use tidings_core::{Offset, Partition, Position};
 use tidings_sqlite::SqliteLog;
 use tidings_testkit::history::{self, Applied, Commit, History, Record};
+use tidings_testkit::until;
 
 /// Long enough for a busy machine; nothing waits this long unless it is broken.
-const DEADLINE: Duration = Duration::from_secs(30);
 pub(crate) const DRAIN: Duration = Duration::from_secs(30);
 
 pub(crate) struct Fixture {
@@ -178,17 +178,5 @@ impl Fixture {
             committed.is_subset(&self.seen.applied.lock().unwrap()).then_some(())
         })
         .await;
-    }
-}
-
-/// Asks again until there is an answer.
-pub(crate) async fn until<T>(what: &str, ask: impl AsyncFn() -> Option<T>) -> T {
-    let started = Instant::now();
-    loop {
-        if let Some(answer) = ask().await {
-            return answer;
-        }
-        assert!(started.elapsed() < DEADLINE, "it never happened that {what}");
-        tokio::time::sleep(Duration::from_millis(1)).await;
     }
 }

@@ -6,7 +6,9 @@ use retail::{ListingKey, Market, Settings, Sort};
 use std::sync::atomic::Ordering::Relaxed;
 use tidings_testkit::Checker;
 
-use crate::fixture::{DRAIN, Fixture, settings, until};
+use tidings_testkit::until;
+
+use crate::fixture::{DRAIN, Fixture, settings};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_price_reaches_the_page_and_every_number_adds_up() {
