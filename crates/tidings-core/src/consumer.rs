@@ -103,6 +103,8 @@ pub struct Consumer {
     /// Records read but not yet planned: a batch that is taken one by one.
     rest: VecDeque<Stored>,
     planned: Planned,
+    /// Whether a store has refused the one record that is planned.
+    refused: bool,
     finished: Vec<(Arc<Event>, Outcome)>,
     gap: Option<String>,
     draining: bool,
@@ -124,6 +126,7 @@ impl Consumer {
             records: Vec::new(),
             rest: VecDeque::new(),
             planned: Planned::default(),
+            refused: false,
             finished: Vec::new(),
             gap: None,
             draining: false,
@@ -196,8 +199,9 @@ impl Consumer {
             State::Committing => Action::Commit(self.next),
             State::Waiting if self.draining => Action::Drained,
             State::Waiting => {
-                let due = (self.durable && self.next > self.committed)
-                    .then(|| (self.committed_at + self.settings.commit_every).saturating_sub(now));
+                let due = (self.durable && self.next > self.committed).then(|| {
+                    self.committed_at.saturating_add(self.settings.commit_every).saturating_sub(now)
+                });
                 Action::Wait(self.next, due)
             }
         }
@@ -235,6 +239,7 @@ impl Consumer {
     fn applied(&mut self, now: Duration, decide: &dyn Decide) {
         self.next = self.planned.next.take().unwrap_or(self.next);
         self.finished.append(&mut self.planned.outcomes);
+        self.refused = false;
         match self.rest.pop_front() {
             Some(first) => self.take(vec![first], decide),
             None if self.commit_due(now) => self.state = State::Committing,
@@ -243,7 +248,7 @@ impl Consumer {
     }
 
     fn commit_due(&self, now: Duration) -> bool {
-        let elapsed = now >= self.committed_at + self.settings.commit_every;
+        let elapsed = now.saturating_sub(self.committed_at) >= self.settings.commit_every;
         self.durable
             && self.next > self.committed
             && (elapsed || (self.draining && self.state == State::Waiting))
@@ -251,7 +256,8 @@ impl Consumer {
 
     fn failed(&mut self, error: Error, now: Duration, random: u64, decide: &dyn Decide) -> Action {
         match error.kind().policy() {
-            Policy::Park if self.state == State::Applying => {
+            // A record whose event is set aside asks for a fence and nothing else: a store that refuses that is broken.
+            Policy::Park if self.state == State::Applying && !self.refused => {
                 self.isolate(&error, decide);
                 self.attempt = 0;
                 self.act(now)
@@ -281,6 +287,7 @@ impl Consumer {
             self.records = records.into();
             self.planned = plan(&self.records, &Refused { error, decide });
             self.state = self.begin();
+            self.refused = true;
         }
     }
 }

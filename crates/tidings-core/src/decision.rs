@@ -24,7 +24,8 @@ pub enum Decision {
         /// The key, as the view writes it.
         key: Arc<str>,
     },
-    /// The event carries the new state: this key of this view is changed in place, without a read.
+    /// The event carries what has changed since the version before it: this key of this view is changed in place,
+    /// without a read. If the cached answer is not of the version just before, it is only invalidated.
     Update {
         /// The view's name.
         view: Arc<str>,
@@ -66,11 +67,11 @@ pub trait Decide: Send + Sync {
     /// What to do about this event. An error, or a panic, parks the event with its entity fenced.
     fn decide(&self, event: &Event) -> Result<Vec<Decision>>;
 
-    /// What to do about an event that is parked, from its envelope alone. Its entity's floor is raised in any case;
-    /// a consumer whose views depend on regions adds the regions that an unreadable event may have touched.
+    /// What to do about an event that is parked, from its envelope alone. Its entity's floor is raised in any case.
+    /// Which regions it would have bumped nobody knows, so every region is bumped unless the rules know better.
     fn when_parked(&self, event: &Event) -> Vec<Decision> {
         let _ = event;
-        vec![Decision::Invalidate]
+        vec![Decision::Bump(Region::every())]
     }
 }
 
@@ -102,8 +103,8 @@ pub enum Action {
         view: Arc<str>,
         /// The key, as the view writes it.
         key: Arc<str>,
-        /// The newest event for this key and entity.
-        event: Arc<Event>,
+        /// The events of one entity, in order.
+        events: Vec<Arc<Event>>,
     },
 }
 
@@ -126,8 +127,12 @@ pub struct Plan {
     floors: BTreeMap<Entity, Stamp>,
     regions: BTreeMap<Region, ()>,
     refreshes: BTreeMap<(Arc<str>, Arc<str>), ()>,
-    updates: BTreeMap<(Arc<str>, Arc<str>, Entity), Arc<Event>>,
+    /// All of an entity's events, in order: each may carry only a part of the state.
+    updates: BTreeMap<Updated, Vec<Arc<Event>>>,
 }
+
+/// A view, a key, and the entity whose events change the answer there.
+type Updated = (Arc<str>, Arc<str>, Entity);
 
 impl Plan {
     /// Adds what was decided about one event.
@@ -140,11 +145,7 @@ impl Plan {
                     self.refreshes.insert((view, key), ());
                 }
                 Decision::Update { view, key } => {
-                    let newest = self.updates.entry((view, key, event.entity.clone()));
-                    let newest = newest.or_insert_with(|| event.clone());
-                    if newest.stamp < event.stamp {
-                        *newest = event.clone();
-                    }
+                    self.updates.entry((view, key, event.entity.clone())).or_default().push(event.clone());
                 }
                 Decision::Bump(region) => {
                     self.regions.insert(region, ());
@@ -166,7 +167,7 @@ impl Plan {
         let floors = self.floors.into_iter().map(|(entity, floor)| Action::Raise { entity, floor });
         let bumps = self.regions.into_keys().map(|region| Action::Bump { region });
         let updates =
-            self.updates.into_iter().map(|((view, key, _), event)| Action::Update { view, key, event });
+            self.updates.into_iter().map(|((view, key, _), events)| Action::Update { view, key, events });
         let refreshes = self.refreshes.into_keys().map(|(view, key)| Action::Refresh { view, key });
         floors.chain(bumps).chain(updates).chain(refreshes).collect()
     }

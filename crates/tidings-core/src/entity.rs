@@ -74,6 +74,12 @@ impl Region {
         Ok(Self(format!("{name}/{value}").into()))
     }
 
+    /// Every region at once: what depends on any region falls with it.
+    #[must_use]
+    pub fn every() -> Self {
+        Self("*/*".into())
+    }
+
     /// The whole, `name/value`.
     #[must_use]
     pub fn as_str(&self) -> &str {

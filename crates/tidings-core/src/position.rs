@@ -87,6 +87,8 @@ impl fmt::Display for Position {
 
 /// A source's heartbeat in the log: everything it committed before `time` stands before this record, in every
 /// partition. It makes silence informative.
+///
+/// It speaks for one source, so a topic is published by one source only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Mark {
     /// The source's clock, read *before* the source was read for the last time.

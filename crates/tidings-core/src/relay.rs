@@ -221,23 +221,30 @@ impl Relay {
             self.read = cursor;
             match event {
                 Ok(event) => self.add(cursor, event),
-                Err(reason) => self.parking.push_back((cursor, reason)),
+                Err(reason) => {
+                    // Nobody can say what it names: consumers must know that they do not know.
+                    self.everywhere(&Record::Gap(reason.to_string().into()));
+                    self.parking.push_back((cursor, reason));
+                }
             }
         }
-        let mark_due = self.marked.is_none_or(|at| now >= at + self.settings.mark_every);
+        let mark_due = self.marked.is_none_or(|at| now.saturating_sub(at) >= self.settings.mark_every);
         if scan.complete && (rows > 0 || mark_due) {
             self.marked = Some(now);
-            let mark = Mark { time: scan.time, head: self.read.0 };
-            for index in 0..self.partitions {
-                let partition = Partition { topic: self.topic.clone(), index };
-                self.batch.push(Append { partition, record: Record::Mark(mark) });
-            }
+            self.everywhere(&Record::Mark(Mark { time: scan.time, head: self.read.0 }));
         }
         self.state = match (self.parking.is_empty(), self.batch.is_empty()) {
             (false, _) => State::Parking,
             (true, false) => State::Appending,
             (true, true) => self.rest(),
         };
+    }
+
+    fn everywhere(&mut self, record: &Record) {
+        for index in 0..self.partitions {
+            let partition = Partition { topic: self.topic.clone(), index };
+            self.batch.push(Append { partition, record: record.clone() });
+        }
     }
 
     fn add(&mut self, cursor: Cursor, event: Arc<Event>) {
@@ -262,7 +269,7 @@ impl Relay {
     fn parked(&mut self) {
         self.parking.pop_front();
         if self.parking.is_empty() {
-            self.state = if self.batch.is_empty() { self.skip() } else { State::Appending };
+            self.state = State::Appending;
         }
     }
 
@@ -272,26 +279,20 @@ impl Relay {
         self.state = if self.acknowledgement_due(now) { State::Acknowledging } else { self.rest() };
     }
 
-    /// Everything read was set aside: there is nothing to append, and the cursor may pass.
-    fn skip(&mut self) -> State {
-        self.published = self.read;
-        self.rest()
-    }
-
     fn rest(&self) -> State {
         if self.caught_up { State::Waiting } else { State::Scanning }
     }
 
     fn acknowledgement_due(&self, now: Duration) -> bool {
         self.published > self.acknowledged
-            && (now >= self.acknowledged_at + self.settings.acknowledge_every
+            && (now.saturating_sub(self.acknowledged_at) >= self.settings.acknowledge_every
                 || (self.draining && self.caught_up))
     }
 
     fn until_due(&self, now: Duration) -> Duration {
-        let mark = self.marked.map_or(now, |at| at + self.settings.mark_every);
+        let mark = self.marked.map_or(now, |at| at.saturating_add(self.settings.mark_every));
         let due = match self.published > self.acknowledged {
-            true => mark.min(self.acknowledged_at + self.settings.acknowledge_every),
+            true => mark.min(self.acknowledged_at.saturating_add(self.settings.acknowledge_every)),
             false => mark,
         };
         due.saturating_sub(now)

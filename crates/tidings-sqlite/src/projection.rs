@@ -114,7 +114,7 @@ impl SqliteProjection {
 }
 
 impl Store for SqliteProjection {
-    fn begin<'a>(&'a self, partitions: &'a [Partition]) -> Boxed<'a, Result<()>> {
+    fn begin<'a>(&'a self, _consumer: &'a str, partitions: &'a [Partition]) -> Boxed<'a, Result<()>> {
         lock(&self.saved).followed = partitions.to_vec();
         Box::pin(std::future::ready(Ok(())))
     }

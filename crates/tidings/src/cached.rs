@@ -65,7 +65,7 @@ impl<V: std::fmt::Debug> std::fmt::Debug for Cached<V> {
 /// An answer that was read past every cache, from the source that owns it.
 ///
 /// The only way to get one is to read it here, so a function that takes a `Direct<Price>` cannot be handed a cached
-/// price:
+/// price. (That `read` asks the owner, and not a cache, is its author's word; the type keeps it in sight.)
 ///
 /// ```compile_fail
 /// fn charge(price: tidings::Direct<u64>) {}

@@ -8,8 +8,8 @@ use tidings_core::Time;
 
 /// Monotonic time and the source's time.
 ///
-/// The system clock is read once, at the start; from then on time advances with the monotonic clock, so a jump of the
-/// wall clock cannot make an answer look younger than it is.
+/// Time advances with the monotonic clock, so a wall clock that is set back cannot make an answer look younger than it
+/// is. A machine that was suspended looks, until the next mark, as if it had not been: do not suspend servers.
 #[derive(Debug, Clone)]
 pub struct Clock(Source);
 
@@ -56,9 +56,9 @@ impl Clock {
     /// The machine's clock.
     #[must_use]
     pub fn system() -> Self {
-        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let wall = Time::from_micros(i64::try_from(wall.as_micros()).unwrap_or(i64::MAX));
-        Self(Source::System { start: Instant::now(), coarse: coarsetime::Instant::now(), wall })
+        // The monotonic start first: a pause between the two must not make later marks look younger.
+        let (start, coarse) = (Instant::now(), coarsetime::Instant::now());
+        Self(Source::System { start, coarse, wall: system_time() })
     }
 
     /// A clock that stands still until [`Clock::advance`].
@@ -87,7 +87,8 @@ impl Clock {
     #[must_use]
     pub fn wall(&self) -> Time {
         match &self.0 {
-            Source::System { wall, .. } => wall.plus(self.elapsed()),
+            // Forward the system's clock may jump: sources elsewhere on this machine follow it.
+            Source::System { wall, .. } => wall.plus(self.elapsed()).max(system_time()),
             Source::Manual(_) => Time::from_micros(0).plus(self.elapsed()),
         }
     }
@@ -103,4 +104,9 @@ impl Clock {
             Source::Manual(_) => Moment::of(self.elapsed()),
         }
     }
+}
+
+fn system_time() -> Time {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Time::from_micros(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
 }

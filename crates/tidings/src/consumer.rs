@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 
 use crate::clock::Clock;
 use crate::relay::random;
-use crate::running::{Running, Stopping};
+use crate::running::{Running, Stopping, persist};
 
 mod builder;
 mod rules;
@@ -113,11 +113,11 @@ impl Consumer {
     }
 
     async fn run(self: Arc<Self>, stopping: Stopping) -> Result<()> {
-        let positions = self.positions().await?;
+        let positions = persist(|| Box::pin(self.positions())).await?;
         let partitions: Vec<_> = positions.iter().map(|position| position.partition.clone()).collect();
         // Only now: what was filled before these positions were found may have missed something.
         for store in &self.stores {
-            store.begin(&partitions).await?;
+            persist(|| store.begin(&self.name, &partitions)).await?;
         }
         let mut lanes = JoinSet::new();
         for position in positions {
@@ -188,10 +188,7 @@ impl Lane {
                     let positions = [self.at(offset)];
                     tokio::select! {
                         waited = self.wait(&positions, at_most) => self.answer(waited),
-                        () = stopping.asked(), if !machine.is_draining() => {
-                            machine.drain();
-                            Input::Done
-                        }
+                        () = stopping.asked(), if !machine.is_draining() => Input::Done,
                     }
                 }
                 Action::Backoff(pause) => {
@@ -200,6 +197,9 @@ impl Lane {
                 }
                 other => self.perform(other, &machine).await,
             };
+            if stopping.is_asked() && !machine.is_draining() {
+                machine.drain();
+            }
             action = machine.on(clock.elapsed(), random(&clock), &consumer.rules, input);
             let outcomes = machine.outcomes();
             if !outcomes.is_empty() {
@@ -255,6 +255,7 @@ impl Lane {
         let parked: Vec<_> = planned.parked.iter().map(|(_, event, _)| event.clone()).collect();
         for store in &self.consumer.stores {
             let batch = Batch {
+                consumer: &self.consumer.name,
                 actions: &planned.actions,
                 events: &planned.events,
                 parked: &parked,

@@ -10,6 +10,7 @@
 //! Why a stamp can be trusted: an invalidation takes its tick *inside* the lock of its floors, and records the floor
 //! before it lets go. Whoever has read tick `t` and then takes that lock sees every floor that moved up to `t`.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -17,7 +18,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tidings_core::fence::{Fingerprint, Floors, Held, Limits, Raised, Refusal, Tick};
 use tidings_core::port::{Batch, Boxed, Store};
-use tidings_core::{Action, Entity, Event, Partition, Region, Result, Stamp, Time, Topic};
+use tidings_core::{Action, Entity, Event, Partition, Region, Result, Stamp, Time, Timeline, Topic};
 
 use crate::clock::{Clock, Moment};
 
@@ -58,6 +59,10 @@ pub struct Fence {
     shards: Box<[Mutex<Floors>]>,
     knowledge: Mutex<Knowledge>,
     views: Mutex<Vec<Weak<dyn Subscriber>>>,
+    /// Since when news has been followed without interruption, in nanoseconds of the clock.
+    followed: AtomicU64,
+    /// The newest timeline heard of, by kind of entity.
+    timelines: Mutex<BTreeMap<String, Timeline>>,
     /// Whether the accept rule is enforced. Only tests turn it off, to show that they can fail.
     enforced: bool,
 }
@@ -72,7 +77,7 @@ pub(crate) trait Subscriber: Send + Sync {
     /// Something may have been missed.
     fn open_epoch(&self);
     fn refresh(&self, key: &str);
-    fn update(&self, key: &str, event: &Event);
+    fn update(&self, key: &str, events: &[Arc<Event>]);
 }
 
 impl Fence {
@@ -105,12 +110,18 @@ impl Fence {
             shards: (0..SHARDS).map(|_| Mutex::new(Floors::new(limits))).collect(),
             knowledge: Mutex::default(),
             views: Mutex::default(),
+            followed: AtomicU64::new(0),
+            timelines: Mutex::default(),
             enforced,
         }
     }
 
-    /// An event's news: answers derived from an older version of the entity are no longer served.
+    /// An event's news: answers derived from an older version of the entity are no longer served. The first news from a
+    /// new timeline leaves nothing vouched for: the source may have lost and issued again any version.
     pub fn raise(&self, entity: &Entity, floor: Stamp) {
+        if floor.timeline > Timeline(0) && self.is_new_timeline(entity.kind(), floor.timeline) {
+            self.lose_track();
+        }
         let key = self.key(entity.kind(), entity.id());
         let now = self.clock.elapsed();
         self.moving(key, |floors, tick| floors.raise(key, floor, tick, now));
@@ -152,6 +163,27 @@ impl Fence {
 
     pub(crate) const fn settings(&self) -> &FenceSettings {
         &self.settings
+    }
+
+    fn is_new_timeline(&self, kind: &str, timeline: Timeline) -> bool {
+        let mut timelines = self.timelines.lock();
+        let newest = timelines.entry(kind.to_owned()).or_default();
+        let rises = *newest < timeline;
+        *newest = (*newest).max(timeline);
+        rises
+    }
+
+    /// Something may have been missed: nothing held is vouched for until it is checked, nor anything loaded from a state
+    /// older than now.
+    fn lose_track(&self) {
+        let now = u64::try_from(self.clock.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        self.followed.fetch_max(now, Ordering::AcqRel);
+        self.each_view(|view| view.open_epoch());
+    }
+
+    /// Marks vouch only for what was loaded from a state at least as new as this.
+    pub(crate) fn followed_since(&self) -> Duration {
+        Duration::from_nanos(self.followed.load(Ordering::Acquire))
     }
 
     pub(crate) const fn is_enforced(&self) -> bool {
@@ -210,25 +242,27 @@ impl Fence {
     }
 
     /// The accept rule for a fill, and what it teaches: whatever becomes of the fill, the versions it saw are true, so
-    /// nothing older is served here from now on. Returns the tick at which the fill is good.
-    pub(crate) fn admit(&self, holds: &[Hold], ticket: Tick) -> Result<Tick, Refusal> {
+    /// nothing older is served here from now on. (A view without sources teaches nothing: no mark would ever settle it.)
+    /// Returns the tick at which the fill is good.
+    pub(crate) fn admit(&self, holds: &[Hold], ticket: Tick, teach: bool) -> Result<Tick, Refusal> {
         let now = self.clock.elapsed();
         let good_at = self.tick();
         let mut taught = 0;
+        for hold in holds.iter().filter(|_| teach) {
+            let Held::At(seen) = hold.held() else { continue };
+            let mut floors = self.shard(hold.key).lock();
+            let tick = Tick(self.tick.fetch_add(1, Ordering::AcqRel) + 1);
+            if floors.learn(hold.key, seen, tick, now) == Raised::Moved {
+                self.stripe(hold.key).fetch_max(tick.0, Ordering::AcqRel);
+            }
+            taught += 1;
+        }
         let mut verdict = Ok(());
         for hold in holds {
-            let mut floors = self.shard(hold.key).lock();
-            let found = floors.check_fill(hold.key, hold.held(), ticket, now);
+            let found = self.shard(hold.key).lock().check_fill(hold.key, hold.held(), ticket, now);
             // Of several refusals, the one that shows the source behind says the most.
             if verdict.is_ok() || matches!(found, Err(Refusal::BelowFloor(_))) {
                 verdict = found;
-            }
-            if let Held::At(seen) = hold.held() {
-                let tick = Tick(self.tick.fetch_add(1, Ordering::AcqRel) + 1);
-                if floors.learn(hold.key, seen, tick, now) == Raised::Moved {
-                    self.stripe(hold.key).fetch_max(tick.0, Ordering::AcqRel);
-                }
-                taught += 1;
             }
         }
         match verdict {
@@ -269,51 +303,53 @@ impl Fence {
                     v.refresh(key);
                 }
             }),
-            Action::Update { view, key, event } => self.each_view(|v| {
+            Action::Update { view, key, events } => self.each_view(|v| {
                 if v.name() == &**view {
-                    v.update(key, event);
+                    v.update(key, events);
                 }
             }),
         }
     }
 
-    fn catch_up(&self, partition: &Partition, time: Time) {
+    fn catch_up(&self, consumer: &str, partition: &Partition, time: Time) {
         // Both clocks are read once, together, so that nothing in between can make the mark look younger.
         let (elapsed, wall) = (self.clock.elapsed(), self.clock.wall());
         let age = wall.since(time).saturating_add(self.settings.clock_error);
         let mut knowledge = self.knowledge.lock();
-        knowledge.advance(partition, knowledge::Known { time, since: elapsed.saturating_sub(age) });
-        let settled = knowledge.oldest();
+        knowledge.advance(consumer, partition, knowledge::Known { time, since: elapsed.saturating_sub(age) });
+        // What fills taught is settled once every view's sources have told everything from before it.
+        let mut settled = Some(Duration::MAX);
         self.each_view(|view| {
             let known = view.sources().iter().map(|topic| knowledge.of(topic).map(|known| known.since)).min();
             if let Some(Some(since)) = known {
                 view.caught_up(Moment::of(since));
             }
+            settled = known.map_or(settled, |known| settled.min(known));
         });
         drop(knowledge);
-        if let Some(settled) = settled {
+        if let Some(settled) = settled.filter(|settled| *settled < Duration::MAX) {
             self.shards.iter().for_each(|shard| shard.lock().settle(settled));
         }
     }
 }
 
 impl Store for Fence {
-    fn begin<'a>(&'a self, partitions: &'a [Partition]) -> Boxed<'a, Result<()>> {
-        self.knowledge.lock().begin(partitions);
-        self.each_view(|view| view.open_epoch());
+    fn begin<'a>(&'a self, consumer: &'a str, partitions: &'a [Partition]) -> Boxed<'a, Result<()>> {
+        self.knowledge.lock().begin(consumer, partitions);
+        self.lose_track();
         Box::pin(std::future::ready(Ok(())))
     }
 
     fn apply<'a>(&'a self, batch: Batch<'a>) -> Boxed<'a, Result<()>> {
         batch.actions.iter().for_each(|action| self.act(action));
         if let Some(time) = batch.caught_up {
-            self.catch_up(&batch.next.partition, time);
+            self.catch_up(batch.consumer, &batch.next.partition, time);
         }
         Box::pin(std::future::ready(Ok(())))
     }
 
     fn open_epoch<'a>(&'a self, _why: &'a str) -> Boxed<'a, Result<()>> {
-        self.each_view(|view| view.open_epoch());
+        self.lose_track();
         Box::pin(std::future::ready(Ok(())))
     }
 }

@@ -8,9 +8,9 @@ use tidings_core::relay::{Action, Input, Settings};
 use tidings_core::{Error, Result, Topic};
 
 use crate::clock::Clock;
-use crate::running::{Running, Stopping};
+use crate::running::{Running, Stopping, persist};
 
-/// Carries committed events from one outbox to a topic of the log.
+/// Carries committed events from one outbox to a topic of the log. A topic has one source: its marks speak for one.
 pub struct Relay {
     topic: Topic,
     outbox: Arc<dyn Outbox>,
@@ -75,7 +75,7 @@ impl Relay {
 
     async fn run(self, mut stopping: Stopping) -> Result<()> {
         let clock = Clock::system();
-        let partitions = self.log.partitions(&self.topic).await?;
+        let partitions = persist(|| self.log.partitions(&self.topic)).await?;
         let mut machine = tidings_core::relay::Relay::new(self.topic.clone(), partitions, self.settings);
         let mut action = Action::Start;
         loop {
@@ -85,10 +85,7 @@ impl Relay {
                 Action::Wait { after, at_most } => {
                     tokio::select! {
                         waited = self.outbox.wait(after, at_most) => self.answer(waited, |()| Input::Done),
-                        () = stopping.asked(), if !machine.is_draining() => {
-                            machine.drain();
-                            Input::Done
-                        }
+                        () = stopping.asked(), if !machine.is_draining() => Input::Done,
                     }
                 }
                 Action::Backoff(pause) => {
@@ -97,6 +94,9 @@ impl Relay {
                 }
                 other => self.perform(other, &machine).await,
             };
+            if stopping.is_asked() && !machine.is_draining() {
+                machine.drain();
+            }
             action = machine.on(clock.elapsed(), random(&clock), input);
         }
     }

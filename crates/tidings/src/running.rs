@@ -3,6 +3,9 @@
 use std::future::Future;
 use std::time::Duration;
 
+use tidings_core::error::Policy;
+use tidings_core::port::Boxed;
+use tidings_core::retry::Backoff;
 use tidings_core::{Code, Error, Result};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -13,6 +16,7 @@ pub struct Running {
     name: String,
     stopping: watch::Sender<bool>,
     task: JoinHandle<Result<()>>,
+    ended: Option<Result<()>>,
 }
 
 /// Tells a driver to drain.
@@ -29,6 +33,12 @@ impl Stopping {
     }
 }
 
+impl Stopping {
+    pub(crate) fn is_asked(&self) -> bool {
+        *self.0.borrow()
+    }
+}
+
 impl Running {
     pub(crate) fn spawn<F>(name: String, work: impl FnOnce(Stopping) -> F) -> Self
     where
@@ -36,7 +46,7 @@ impl Running {
     {
         let (stopping, asked) = watch::channel(false);
         let task = tokio::spawn(work(Stopping(asked)));
-        Self { name, stopping, task }
+        Self { name, stopping, task, ended: None }
     }
 
     /// Whether it has ended by itself, which only a failure makes it do.
@@ -47,10 +57,14 @@ impl Running {
 
     /// Waits until it ends by itself, and says why.
     pub async fn finished(&mut self) -> Result<()> {
-        match (&mut self.task).await {
+        if let Some(ended) = &self.ended {
+            return ended.clone();
+        }
+        let ended = match (&mut self.task).await {
             Ok(result) => result,
             Err(failure) => Err(Error::new(Code::DEFECT, format!("{} panicked", self.name)).because(failure)),
-        }
+        };
+        self.ended.insert(ended).clone()
     }
 
     /// Lets it finish what there is to do, and waits for that. If it takes longer than `at_most` it is ended; nothing
@@ -65,6 +79,19 @@ impl Running {
             }
         }
     }
+}
+
+/// Tries again, with pauses, as long as waiting may help: for what a driver needs before it can begin.
+pub(crate) async fn persist<'a, T>(work: impl Fn() -> Boxed<'a, Result<T>>) -> Result<T> {
+    for attempt in 1.. {
+        match work().await {
+            Err(error) if error.kind().policy() == Policy::Backoff => {
+                tokio::time::sleep(Backoff::default().wait(attempt, u64::from(attempt))).await;
+            }
+            done => return done,
+        }
+    }
+    Err(Error::new(Code::OVERLOADED, "the attempts are used up"))
 }
 
 impl Drop for Running {

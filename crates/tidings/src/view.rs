@@ -16,15 +16,15 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use quick_cache::sync::Cache;
-use tidings_core::fence::Fingerprint;
+use tidings_core::fence::{Fingerprint, Held};
 use tidings_core::port::Boxed;
 use tidings_core::truth::OnFailure;
-use tidings_core::{Code, Entity, Error, Result, Stamp, Topic, Truth};
+use tidings_core::{Code, Entity, Error, Freshness, Result, Stamp, Topic, Truth};
 use tokio::sync::Semaphore;
 
 use crate::cached::Cached;
 use crate::clock::Moment;
-use crate::fence::Fence;
+use crate::fence::{Fence, Hold};
 
 mod background;
 mod builder;
@@ -217,8 +217,15 @@ where
     }
 }
 
+/// Whether the answer is from this version of the entity or a newer one: it says so, or it says no version and was read
+/// from the source after the caller, who knows of that version, had asked (an absence after a delete).
 fn reaches<V>(answer: &Cached<V>, key: Fingerprint, stamp: Stamp) -> bool {
-    answer.entry().holds.as_slice().iter().any(|hold| hold.reaches(key, stamp))
+    let holds = answer.entry().holds.as_slice();
+    let versioned = |hold: &&Hold| hold.key == key && matches!(hold.held(), Held::At(_));
+    match holds.iter().find(versioned) {
+        Some(hold) => hold.reaches(key, stamp),
+        None => answer.freshness() == Freshness::Fresh,
+    }
 }
 
 /// How often a load is repeated when the fence shows that it had been outrun, or a source is behind.

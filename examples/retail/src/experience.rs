@@ -228,6 +228,8 @@ impl Sources {
     async fn listing(&self, key: &ListingKey, fill: Fill) -> Result<Loaded<ListingPage>, BoxError> {
         // Asked before the rows are read: they may be newer than this, never older.
         fill.as_of(self.caught_up());
+        // The consumer applies each batch to the read model before it applies it to the fence.
+        fill.in_step();
         fill.depends_on_region(LISTING, &format!("{}/{}", key.category, key.market));
         let lines = self.lines_in_step(key, &fill).await?;
         for line in &lines {

@@ -40,3 +40,8 @@ pub use refusal::Refusal;
 pub use token::{Token, Written};
 pub use witness::{Observed, Unobserved, Witness};
 pub use zipf::Zipf;
+
+/// Keeps the example in the README compiling.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;

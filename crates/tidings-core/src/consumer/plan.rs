@@ -36,7 +36,6 @@ pub struct Planned {
 /// Plans a batch of records that follow one another in a partition.
 #[must_use]
 pub fn plan(records: &[Stored], decide: &dyn Decide) -> Planned {
-    let newest = newest(records);
     let mut planned = Planned::default();
     let mut plan = Plan::default();
     for stored in records {
@@ -46,43 +45,61 @@ pub fn plan(records: &[Stored], decide: &dyn Decide) -> Planned {
             Record::Unreadable(error) => {
                 planned.gap = Some(format!("the record at {}: {error}", stored.offset))
             }
-            Record::Event(event) => {
-                let outcome = match safely(event, || decide.decide(event)) {
-                    Ok(decisions) => {
-                        plan.add(event, decisions);
-                        planned.events.push(event.clone());
-                        match newest.get(&event.entity) {
-                            Some((_, offset)) if *offset != stored.offset => Outcome::Superseded,
-                            _ => Outcome::Applied,
-                        }
-                    }
-                    Err(reason) => {
-                        plan.fence(&event.entity, event.stamp);
-                        plan.add(event, safely(event, || Ok(decide.when_parked(event))).unwrap_or_default());
-                        planned.parked.push((stored.offset, event.clone(), reason));
-                        Outcome::Parked
-                    }
-                };
-                planned.outcomes.push((event.clone(), outcome));
-            }
+            Record::Gap(why) => planned.gap = Some(format!("the source could not publish a row: {why}")),
+            Record::Event(event) => match safely(event, || decide.decide(event)) {
+                Ok(decisions) => {
+                    plan.add(event, decisions);
+                    planned.events.push(event.clone());
+                    planned.outcomes.push((event.clone(), Outcome::Applied));
+                }
+                Err(reason) => {
+                    planned.park(stored.offset, event, reason, &mut plan, decide);
+                    planned.outcomes.push((event.clone(), Outcome::Parked));
+                }
+            },
         }
     }
+    supersede(&mut planned.outcomes);
     planned.actions = plan.into_actions();
     planned
 }
 
-/// The newest event of each entity in the batch; of equals, the first.
-fn newest(records: &[Stored]) -> BTreeMap<&Entity, (Stamp, Offset)> {
-    let mut newest = BTreeMap::new();
-    for stored in records {
-        if let Record::Event(event) = &stored.record {
-            let entry = newest.entry(&event.entity).or_insert((event.stamp, stored.offset));
-            if entry.0 < event.stamp {
-                *entry = (event.stamp, stored.offset);
-            }
+impl Planned {
+    /// Sets an event aside; what it may have touched is fenced all the same. If even that cannot be told, it is a gap.
+    fn park(
+        &mut self,
+        offset: Offset,
+        event: &Arc<Event>,
+        reason: Error,
+        plan: &mut Plan,
+        decide: &dyn Decide,
+    ) {
+        plan.fence(&event.entity, event.stamp);
+        match safely(event, || Ok(decide.when_parked(event))) {
+            Ok(decisions) => plan.add(event, decisions),
+            Err(error) => self.gap = Some(error.to_string()),
+        }
+        self.parked.push((offset, event.clone(), reason));
+    }
+}
+
+/// Of the events of an entity that were decided about, only the newest took effect by itself; of equals, the first.
+fn supersede(outcomes: &mut [(Arc<Event>, Outcome)]) {
+    let mut newest = BTreeMap::<Entity, (Stamp, usize)>::new();
+    for (place, (event, _)) in
+        outcomes.iter().enumerate().filter(|(_, (_, outcome))| *outcome == Outcome::Applied)
+    {
+        let known = newest.entry(event.entity.clone()).or_insert((event.stamp, place));
+        if known.0 < event.stamp {
+            *known = (event.stamp, place);
         }
     }
-    newest
+    for (place, (event, outcome)) in outcomes.iter_mut().enumerate() {
+        if *outcome == Outcome::Applied && newest.get(&event.entity).is_some_and(|(_, first)| *first != place)
+        {
+            *outcome = Outcome::Superseded;
+        }
+    }
 }
 
 /// A handler that panics has failed on this event, and on no other.

@@ -108,7 +108,7 @@ fn s56_a_poison_event_is_parked_with_its_entity_fenced_and_the_partition_moves_o
             "parked before anything else"
         );
         let floors: Vec<_> = consumer.planned().actions.iter().map(|action| format!("{action:?}")).collect();
-        assert_eq!(floors.len(), 3, "the poisoned entity's floor rises too: {floors:?}");
+        assert_eq!(floors.len(), 4, "the poisoned entity's floor rises too, and every region: {floors:?}");
         assert_eq!(consumer.planned().events.len(), 2, "stores do not see it");
         assert!(matches!(step(&mut consumer, 2, Input::Done), Action::Apply));
         assert!(matches!(step(&mut consumer, 3, Input::Done), Action::Read(Offset(6))));
@@ -183,4 +183,48 @@ fn draining_applies_and_commits_everything_first() {
     assert!(matches!(step(&mut consumer, 3, records(vec![])), Action::Commit(Offset(4))));
     assert!(matches!(step(&mut consumer, 4, Input::Done), Action::Read(Offset(4))));
     assert!(matches!(step(&mut consumer, 5, records(vec![])), Action::Drained));
+}
+
+#[test]
+fn a_store_that_refuses_even_the_fence_of_a_parked_event_stops_its_consumer() {
+    let mut consumer = started(true);
+    let mut action = step(&mut consumer, 1, records(vec![event(3, "42", 1, "")]));
+    for now in 2..10 {
+        action = match action {
+            Action::Apply => {
+                let refused = Input::Failed(Error::new(Code::NAME_INVALID, "the store"));
+                step(&mut consumer, now, refused)
+            }
+            Action::Park => step(&mut consumer, now, Input::Done),
+            other => return assert!(matches!(other, Action::Stop(_)), "{other:?}"),
+        };
+    }
+    panic!("it goes round and round: {action:?}");
+}
+
+#[test]
+fn an_older_event_is_not_superseded_by_one_that_is_parked() {
+    let planned = plan(&[event(3, "42", 7, ""), event(4, "42", 8, "bad")], &Rules);
+    let outcomes: Vec<_> = planned.outcomes.iter().map(|(_, outcome)| *outcome).collect();
+    assert_eq!(outcomes, [Outcome::Applied, Outcome::Parked]);
+}
+
+#[test]
+fn what_a_parked_event_may_have_touched_is_fenced_and_if_nobody_knows_it_is_a_gap() {
+    struct Panics;
+    impl Decide for Panics {
+        fn decide(&self, _: &Event) -> Result<Vec<Decision>> {
+            Err(Error::new(Code::DATA_UNREADABLE, "bad"))
+        }
+        fn when_parked(&self, _: &Event) -> Vec<Decision> {
+            panic!("no idea")
+        }
+    }
+    let planned = plan(&[event(3, "42", 7, "bad")], &Rules);
+    assert!(
+        matches!(planned.actions.as_slice(), [Effect::Raise { .. }, Effect::Bump { .. }]),
+        "every region"
+    );
+    let planned = plan(&[event(3, "42", 7, "bad")], &Panics);
+    assert!(planned.gap.is_some() && planned.actions.len() == 1, "{planned:?}");
 }

@@ -7,7 +7,7 @@
 //!
 //! A floor may also be *learned* from a fill that saw a newer version before its event came. It makes sure that one
 //! copy never shows an entity's new version and then its old one. Learned floors are dropped as soon as the events
-//! up to that moment have been applied; if there are too many they are dropped sooner, since events still correct it.
+//! up to that moment have been applied.
 
 use std::collections::VecDeque;
 use std::hash::{BuildHasherDefault, Hasher};
@@ -130,7 +130,7 @@ impl Floors {
         since: Tick,
         now: Duration,
     ) -> Result<(), Refusal> {
-        if now < self.blind_until {
+        if now < self.blind_until || since < self.forgotten {
             return Err(Refusal::Forgotten);
         }
         stands(held, since, self.standing(key))
@@ -169,20 +169,28 @@ impl Floors {
         } else {
             self.learned.push_back((key, tick));
         }
+        // Most of the queue may be about floors that have moved again.
+        if self.raised.len() > 2 * self.limits.raised {
+            let known = &self.known;
+            self.raised
+                .retain(|(key, tick)| known.get(key).is_some_and(|floor| floor.standing.moved == *tick));
+        }
         self.enforce_limits(now);
     }
 
     fn enforce_limits(&mut self, now: Duration) {
         while self.learned.len() > self.limits.learned {
-            if let Some((key, tick)) = self.learned.pop_front() {
-                self.remove(key, tick);
+            if let Some((key, tick)) = self.learned.pop_front()
+                && self.remove(key, tick).is_some()
+            {
+                self.forgotten = self.forgotten.max(Tick(tick.0 + 1));
             }
         }
-        while self.raised.len() > self.limits.raised {
+        while self.known.len() > self.limits.raised + self.learned.len() {
             let Some((key, tick)) = self.raised.pop_front() else { return };
             let Some(floor) = self.remove(key, tick) else { continue };
             self.forgotten = self.forgotten.max(Tick(tick.0 + 1));
-            let due = floor.at + self.limits.keep;
+            let due = floor.at.saturating_add(self.limits.keep);
             if due > now {
                 self.blind_until = self.blind_until.max(due);
             }

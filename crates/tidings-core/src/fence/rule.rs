@@ -37,17 +37,6 @@ pub enum Refusal {
     Forgotten,
 }
 
-impl Refusal {
-    /// The tick at which the refused answer became old, where it is known: callers who came later must not get it.
-    #[must_use]
-    pub const fn since(self) -> Option<Tick> {
-        match self {
-            Self::BelowFloor(tick) | Self::Moved(tick) => Some(tick),
-            Self::Epoch | Self::Late | Self::Forgotten => None,
-        }
-    }
-}
-
 /// Whether a dependency, read as `held` under a ticket (or last found good) at `since`, stands against what is known.
 pub fn stands(held: Held, since: Tick, known: Option<Standing>) -> Result<(), Refusal> {
     match (held, known) {

@@ -16,6 +16,8 @@ pub enum Record {
     Event(Arc<Event>),
     /// A source's heartbeat.
     Mark(Mark),
+    /// The source knows that something is missing here, and why: a row that it could not publish.
+    Gap(Arc<str>),
     /// Bytes that are not a readable record: a gap, to be treated as one.
     Unreadable(Arc<Error>),
 }

@@ -12,6 +12,8 @@ use crate::time::Time;
 /// What one pass over a partition asks of a store.
 #[derive(Debug, Clone, Copy)]
 pub struct Batch<'a> {
+    /// Who consumes: what one consumer has caught up with says nothing about another.
+    pub consumer: &'a str,
     /// The planned actions; already at most one per target.
     pub actions: &'a [Action],
     /// The events behind them that a handler accepted, in log order, for stores that keep state (projections).
@@ -32,8 +34,8 @@ pub trait Store: Send + Sync {
     /// A consumer is about to deliver these partitions from positions found *before* this call. A copy that was filled
     /// earlier may have missed something in between, so it opens an epoch here. Stores that keep their own position
     /// have nothing to do.
-    fn begin<'a>(&'a self, partitions: &'a [Partition]) -> Boxed<'a, Result<()>> {
-        let _ = partitions;
+    fn begin<'a>(&'a self, consumer: &'a str, partitions: &'a [Partition]) -> Boxed<'a, Result<()>> {
+        let _ = (consumer, partitions);
         Box::pin(std::future::ready(Ok(())))
     }
 

@@ -109,7 +109,15 @@ fn a_row_that_is_no_event_is_set_aside_before_the_cursor_passes_it() {
     let again = relay.on(ms(201), 0, Input::Failed(Error::new(Code::DISK_FULL, "the outbox")));
     assert!(matches!(again, Action::Backoff(_)));
     assert!(matches!(relay.on(ms(202), 0, Input::Done), Action::Park { cursor: Cursor(6), .. }));
-    assert!(matches!(relay.on(ms(203), 0, Input::Done), Action::Scan { after: Cursor(6), .. }));
+    assert!(
+        matches!(relay.on(ms(203), 0, Input::Done), Action::Append),
+        "consumers must know that they do not know"
+    );
+    assert!(
+        relay.batch().iter().all(|append| matches!(append.record, Record::Gap(_)))
+            && relay.batch().len() == 2
+    );
+    assert!(matches!(relay.on(ms(204), 0, Input::Done), Action::Acknowledge(Cursor(6))));
 }
 
 #[test]

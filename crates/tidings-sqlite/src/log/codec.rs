@@ -12,6 +12,9 @@ const EVENT: i64 = 0;
 /// The row holds a mark: time and head, 8 big-endian bytes each.
 const MARK: i64 = 1;
 
+/// The row says that something is missing here: why, as text.
+const GAP: i64 = 2;
+
 /// A record ready to be written.
 #[derive(Debug)]
 pub(super) struct Encoded {
@@ -37,6 +40,10 @@ pub(super) fn encode(append: &Append, limits: &Limits) -> Result<Encoded> {
             body.extend(mark.head.to_be_bytes());
             MARK
         }
+        Record::Gap(why) => {
+            body.extend(why.as_bytes());
+            GAP
+        }
         Record::Unreadable(why) => {
             let what = format!("{}: an unreadable record cannot be appended", append.partition);
             return Err(Error::new(Code::RECORD_UNREADABLE, what).because(why.to_string()));
@@ -56,6 +63,7 @@ pub(super) fn decode(kind: i64, body: &[u8], limits: &Limits, place: &dyn Displa
             Some(mark) => Record::Mark(mark),
             None => unreadable(place, "the stored mark cannot be read", None),
         },
+        GAP => Record::Gap(String::from_utf8_lossy(body).into()),
         _ => unreadable(place, "the stored record is of an unknown kind", None),
     }
 }

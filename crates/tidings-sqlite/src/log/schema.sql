@@ -25,7 +25,7 @@ CREATE TABLE partition (
 CREATE TABLE record (
     place    INTEGER PRIMARY KEY,
     appended INTEGER NOT NULL,
-    -- 0: an event, as CloudEvents JSON; 1: a mark, time and head as 8 big-endian bytes each.
+    -- 0: an event, as CloudEvents JSON; 1: a mark, time and head as 8 big-endian bytes each; 2: a gap, why as text.
     kind     INTEGER NOT NULL,
     body     BLOB    NOT NULL
 );

@@ -47,7 +47,9 @@ async fn apply(
     caught_up: Option<i64>,
 ) -> tidings_core::Result<()> {
     let caught_up = caught_up.map(Time::from_micros);
-    store.apply(Batch { actions: &[], events, parked: &[], next: &at(next), caught_up }).await
+    store
+        .apply(Batch { consumer: "shop", actions: &[], events, parked: &[], next: &at(next), caught_up })
+        .await
 }
 
 #[tokio::test]
@@ -89,7 +91,10 @@ async fn caught_up_is_what_all_partitions_have_reached() {
     for (index, caught_up, expected) in [(0, Some(90), Some(90)), (1, None, None), (1, Some(40), Some(40))] {
         let next = Position { partition: partition(index), offset: Offset(1) };
         let caught_up = caught_up.map(Time::from_micros);
-        store.apply(Batch { actions: &[], events: &[], parked: &[], next: &next, caught_up }).await.unwrap();
+        store
+            .apply(Batch { consumer: "shop", actions: &[], events: &[], parked: &[], next: &next, caught_up })
+            .await
+            .unwrap();
         assert_eq!(store.caught_up(), expected.map(Time::from_micros), "after partition {index}");
     }
 }
@@ -116,11 +121,18 @@ async fn a_projection_does_not_claim_to_know_what_was_set_aside() {
     let path = dir.path().join("view.db");
     let store = prices(&path);
     let time = |micros| Some(Time::from_micros(micros));
-    store.begin(&[partition(0)]).await.unwrap();
+    store.begin("shop", &[partition(0)]).await.unwrap();
     assert_eq!(store.caught_up(), None, "it follows a partition that has told nothing yet");
     let set_aside = event("price/1", 2, 3);
     let parked = std::slice::from_ref(&set_aside);
-    let batch = Batch { actions: &[], events: &[], parked, next: &at(1), caught_up: time(i64::MAX) };
+    let batch = Batch {
+        consumer: "shop",
+        actions: &[],
+        events: &[],
+        parked,
+        next: &at(1),
+        caught_up: time(i64::MAX),
+    };
     store.apply(batch).await.unwrap();
     assert_eq!(store.caught_up(), Some(set_aside.time), "complete only up to the event that is missing");
     drop(store);

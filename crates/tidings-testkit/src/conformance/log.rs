@@ -165,7 +165,7 @@ fn versions(records: &[Stored]) -> Vec<u64> {
 fn event_of(stored: &Stored) -> Option<&Event> {
     match &stored.record {
         Record::Event(event) => Some(event),
-        Record::Mark(_) | Record::Unreadable(_) => None,
+        Record::Mark(_) | Record::Gap(_) | Record::Unreadable(_) => None,
     }
 }
 

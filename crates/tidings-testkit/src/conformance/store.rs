@@ -79,7 +79,14 @@ impl Trial {
         }
         let actions: Vec<_> =
             floors.into_iter().map(|(entity, floor)| Action::Raise { entity, floor }).collect();
-        let batch = Batch { actions: &actions, events, parked: &[], next: &self.next, caught_up: None };
+        let batch = Batch {
+            consumer: "shop",
+            actions: &actions,
+            events,
+            parked: &[],
+            next: &self.next,
+            caught_up: None,
+        };
         must("apply", self.store.apply(batch).await);
     }
 
@@ -166,7 +173,8 @@ pub async fn a_batch_of_marks_alone_is_applied(home: &dyn StoreHome) {
     let before = trial.digest().await;
     trial.next.offset = trial.next.offset.next();
     let caught_up = Some(Time::from_micros(1_700_000_000_000_000));
-    let batch = Batch { actions: &[], events: &[], parked: &[], next: &trial.next, caught_up };
+    let batch =
+        Batch { consumer: "shop", actions: &[], events: &[], parked: &[], next: &trial.next, caught_up };
     must("apply a mark", trial.store.apply(batch).await);
     assert_eq!(trial.digest().await, before);
 }

@@ -66,7 +66,7 @@ impl FaultyLog {
 fn entity(record: &Record) -> Option<Entity> {
     match record {
         Record::Event(event) => Some(event.entity.clone()),
-        Record::Mark(_) | Record::Unreadable(_) => None,
+        Record::Mark(_) | Record::Gap(_) | Record::Unreadable(_) => None,
     }
 }
 

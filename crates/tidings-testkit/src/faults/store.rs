@@ -24,6 +24,14 @@ impl FaultyStore {
 }
 
 impl Store for FaultyStore {
+    fn begin<'a>(
+        &'a self,
+        consumer: &'a str,
+        partitions: &'a [tidings_core::Partition],
+    ) -> Boxed<'a, Result<()>> {
+        self.inner.begin(consumer, partitions)
+    }
+
     fn apply<'a>(&'a self, batch: Batch<'a>) -> Boxed<'a, Result<()>> {
         Box::pin(async move {
             let mut turn = self.script.begin(Call::Apply).await?;

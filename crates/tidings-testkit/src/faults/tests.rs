@@ -46,7 +46,7 @@ fn names(records: &[Stored]) -> Vec<String> {
         .iter()
         .map(|stored| match &stored.record {
             Record::Event(event) => event.id.to_string(),
-            Record::Mark(_) => "mark".to_owned(),
+            Record::Mark(_) | Record::Gap(_) => "mark".to_owned(),
             Record::Unreadable(_) => "unreadable".to_owned(),
         })
         .collect()

@@ -60,7 +60,7 @@ impl ConsumerBuilder {
         self
     }
 
-    /// What to do about events of this type. The handler is pure; if it cannot read an event, or panics, the event is
+    /// What to do about events of this type; of a type without a handler, what it names is invalidated. The handler is pure; if it cannot read an event, or panics, the event is
     /// parked and its entity fenced. One decision, or several as a `Vec`.
     #[must_use]
     pub fn on<E: DomainEvent, D: Into<Vec<Decision>>>(
@@ -84,7 +84,7 @@ impl ConsumerBuilder {
     }
 
     /// What to do, by the envelope alone, about an event that had to be parked. Its entity is fenced in any case; name
-    /// the regions here that it may have touched.
+    /// the regions that it may have touched. Without this, every region is bumped.
     #[must_use]
     pub fn when_parked(mut self, decide: impl Fn(&Event) -> Vec<Decision> + Send + Sync + 'static) -> Self {
         self.rules.when_parked = Some(Box::new(decide));

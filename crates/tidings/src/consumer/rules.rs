@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use tidings_core::{Decide, Decision, Event, Result};
+use tidings_core::{Decide, Decision, Event, Region, Result};
 
 type Handler = Box<dyn Fn(&Event) -> Result<Vec<Decision>> + Send + Sync>;
 type Fallback = Box<dyn Fn(&Event) -> Vec<Decision> + Send + Sync>;
@@ -18,11 +18,15 @@ impl Decide for Rules {
     fn decide(&self, event: &Event) -> Result<Vec<Decision>> {
         match self.handlers.get(&*event.kind) {
             Some(handler) => handler(event),
-            None => Ok(vec![Decision::ignore("no handler is registered for this type")]),
+            // Nobody has said that it means nothing here. What it names is at least not what it was.
+            None => Ok(vec![Decision::Invalidate]),
         }
     }
 
     fn when_parked(&self, event: &Event) -> Vec<Decision> {
-        self.when_parked.as_ref().map_or_else(|| vec![Decision::Invalidate], |fallback| fallback(event))
+        match &self.when_parked {
+            Some(fallback) => fallback(event),
+            None => vec![Decision::Bump(Region::every())],
+        }
     }
 }

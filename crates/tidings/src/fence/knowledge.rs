@@ -1,6 +1,7 @@
 //! How far this copy has caught up with each source, by the marks it has applied.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tidings_core::{Partition, Time, Topic};
@@ -14,21 +15,28 @@ pub(super) struct Known {
     pub(super) since: Duration,
 }
 
-/// The newest mark of each partition that is being followed.
+/// The newest mark of each partition that is being followed, for each consumer that follows it: what one has applied
+/// says nothing about another.
 #[derive(Debug, Default)]
-pub(super) struct Knowledge(BTreeMap<Topic, BTreeMap<u32, Option<Known>>>);
+pub(super) struct Knowledge(BTreeMap<Topic, Followed>);
+
+/// What each consumer knows of each partition of a topic.
+type Followed = BTreeMap<(Arc<str>, u32), Option<Known>>;
 
 impl Knowledge {
-    /// These partitions are followed from now on; nothing is known of them yet.
-    pub(super) fn begin(&mut self, partitions: &[Partition]) {
+    /// This consumer follows these partitions from now on; nothing is known of them yet.
+    pub(super) fn begin(&mut self, consumer: &str, partitions: &[Partition]) {
+        let consumer: Arc<str> = consumer.into();
         for partition in partitions {
-            self.0.entry(partition.topic.clone()).or_default().insert(partition.index, None);
+            let followed = self.0.entry(partition.topic.clone()).or_default();
+            followed.insert((consumer.clone(), partition.index), None);
         }
     }
 
-    /// A mark was applied. Only upwards: a mark that was sent twice proves no less than it did.
-    pub(super) fn advance(&mut self, partition: &Partition, known: Known) {
-        let newest = self.0.entry(partition.topic.clone()).or_default().entry(partition.index).or_default();
+    /// A consumer has applied a mark. Only upwards: a mark that was sent twice proves no less than it did.
+    pub(super) fn advance(&mut self, consumer: &str, partition: &Partition, known: Known) {
+        let followed = self.0.entry(partition.topic.clone()).or_default();
+        let newest = followed.entry((consumer.into(), partition.index)).or_default();
         if newest.is_none_or(|newest| newest.time < known.time) {
             *newest = Some(known);
         }
@@ -38,12 +46,6 @@ impl Knowledge {
     pub(super) fn of(&self, topic: &Topic) -> Option<Known> {
         let partitions = self.0.get(topic)?.values().copied().collect::<Option<Vec<_>>>()?;
         partitions.into_iter().min_by_key(|known| known.since)
-    }
-
-    /// Before this monotonic time, everything from everywhere has been applied.
-    pub(super) fn oldest(&self) -> Option<Duration> {
-        let topics = self.0.keys().map(|topic| self.of(topic).map(|known| known.since));
-        topics.collect::<Option<Vec<_>>>()?.into_iter().min()
     }
 }
 
@@ -63,13 +65,15 @@ mod tests {
     fn a_topic_is_known_no_better_than_its_least_known_partition() {
         let mut knowledge = Knowledge::default();
         let (first, second) = (partition("pricing", 0), partition("pricing", 1));
-        knowledge.begin(&[first.clone(), second.clone()]);
-        knowledge.advance(&first, at(9));
+        knowledge.begin("shop", &[first.clone(), second.clone()]);
+        knowledge.advance("shop", &first, at(9));
         assert!(knowledge.of(&first.topic).is_none(), "silence is not freshness");
-        knowledge.advance(&second, at(5));
-        knowledge.advance(&second, at(4));
+        knowledge.advance("shop", &second, at(5));
+        knowledge.advance("shop", &second, at(4));
         assert_eq!(knowledge.of(&first.topic).map(|known| known.since), Some(Duration::from_micros(5)));
-        knowledge.begin(&[second]);
+        knowledge.begin("shop", std::slice::from_ref(&second));
         assert!(knowledge.of(&first.topic).is_none(), "whoever starts again knows nothing");
+        knowledge.advance("search", &second, at(99));
+        assert!(knowledge.of(&first.topic).is_none(), "and nobody else knows it instead");
     }
 }

@@ -192,7 +192,7 @@ fn size(record: &Record) -> u64 {
     };
     let texts = match record {
         Record::Event(event) => texts(event),
-        Record::Mark(_) | Record::Unreadable(_) => 0,
+        Record::Mark(_) | Record::Gap(_) | Record::Unreadable(_) => 0,
     };
     (FIXED + texts) as u64
 }

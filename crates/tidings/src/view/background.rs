@@ -1,16 +1,17 @@
 //! What a view does when its fence, and through it a consumer, asks.
 
 use std::hash::Hash;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use tidings_core::fence::Held;
-use tidings_core::{Entity, Event, Stamp, Topic};
+use tidings_core::fence::{Held, Tick};
+use tidings_core::{Event, Topic, Version};
 use tokio::runtime::Handle;
 
 use super::entry::Entry;
 use super::fill::Fill;
-use super::{Inner, View};
+use super::{Inner, View, count};
 use crate::clock::Moment;
 use crate::fence::{Hold, Subscriber};
 
@@ -37,15 +38,13 @@ where
     }
 
     fn refresh(&self, key: &str) {
-        if let Some(key) = self.parse.as_ref().and_then(|parse| parse(key)) {
-            self.in_background(&key, ());
-        }
+        self.safely(key, |key| {
+            let _ = self.in_background(key, ());
+        });
     }
 
-    fn update(&self, key: &str, event: &Event) {
-        if let Some(key) = self.parse.as_ref().and_then(|parse| parse(key)) {
-            self.update_with(&key, event);
-        }
+    fn update(&self, key: &str, events: &[Arc<Event>]) {
+        self.safely(key, |key| self.update_with(key, events));
     }
 }
 
@@ -54,6 +53,15 @@ where
     K: Hash + Eq + Clone + Send + Sync + 'static,
     V: Send + Sync + 'static,
 {
+    /// The floors are up already: if the user's code for keys or updates panics, the answer stays invalidated, and that
+    /// is all.
+    fn safely(&self, key: &str, act: impl FnOnce(&K)) {
+        let parsed = || self.parse.as_ref().and_then(|parse| parse(key)).map(|key| act(&key));
+        if catch_unwind(AssertUnwindSafe(parsed)).is_err() {
+            count(&self.counts.defects);
+        }
+    }
+
     /// Loads `key` in a task of its own, keeping `token` until it is done; gives it back if that cannot be.
     pub(super) fn in_background<T: Send + 'static>(&self, key: &K, token: T) -> Option<T> {
         let permit = self.background.clone().try_acquire_owned();
@@ -72,39 +80,55 @@ where
         None
     }
 
-    /// Puts what the event carries into a cached answer. The answer then stands at the event's version; whatever else
-    /// it was derived from is checked as for any fill.
-    fn update_with(&self, key: &K, event: &Event) {
+    /// Puts what the events of one entity carry into a cached answer of the version just before them. The answer then
+    /// stands at the version of the last; whatever else it was derived from is checked as for any fill.
+    fn update_with(&self, key: &K, events: &[Arc<Event>]) {
         let Some((old, update)) = self.cache.peek(key).zip(self.updater.as_ref()) else { return };
-        let Some(holds) = self.holds_after(&old, &event.entity, event.stamp) else { return };
-        let Some(value) = old.value.as_ref().and_then(|value| update(key, value, event)) else { return };
+        let Some((holds, before, after)) = self.holds_after(&old, events) else { return };
+        let mut value = None;
+        for event in events {
+            let Some(current) = value.as_ref().or(old.value.as_ref()) else { return };
+            let Some(next) = update(key, current, event) else { return };
+            value = Some(next);
+        }
         // Unversioned holds were good at the old entry's stamp, and must not have moved since.
-        let ticket = tidings_core::fence::Tick(old.good_at.load(Ordering::Acquire));
-        let Ok(good_at) = self.fence.admit(&holds, ticket) else { return };
+        let ticket = Tick(old.good_at.load(Ordering::Acquire));
+        let Ok(good_at) = self.fence.admit(&holds, ticket, self.teaches()) else { return };
         let entry = Entry {
             good_at: AtomicU64::new(good_at.0),
             holds: holds.into(),
-            version: old.version,
+            version: if old.version == Some(before) { Some(after) } else { old.version },
             epoch: old.epoch,
             as_of: old.as_of,
+            followed: old.followed,
             soft: old.soft,
             hard: old.hard,
             refreshing: AtomicBool::new(false),
-            value: Some(value),
+            value,
         };
         self.cache.insert(key.clone(), Arc::new(entry));
     }
 
-    /// The holds with this entity at this version; `None` if the entry is not derived from it, or is newer already.
-    fn holds_after(&self, old: &Entry<V>, entity: &Entity, stamp: Stamp) -> Option<Vec<Hold>> {
+    /// The holds with the events' entity at the version of the last, and its versions before and after; `None` unless
+    /// the entry is of the version just before the first, and each follows the one before it, since an event carries no
+    /// more than what it changed.
+    fn holds_after(&self, old: &Entry<V>, events: &[Arc<Event>]) -> Option<(Vec<Hold>, Version, Version)> {
+        let entity = &events.first()?.entity;
         let key = self.fence.key(entity.kind(), entity.id());
         let mut holds = old.holds.as_slice().to_vec();
         let hold = holds.iter_mut().find(|hold| hold.key == key)?;
-        match hold.held() {
-            Held::At(seen) if seen < stamp => *hold = Hold::new(key, Held::At(stamp)),
-            Held::At(_) | Held::Unmoved => return None,
+        let Held::At(seen) = hold.held() else { return None };
+        let now = self.fence.clock().wall();
+        let mut last = seen;
+        for event in events {
+            let follows = event.stamp.timeline == last.timeline && last.version.next() == event.stamp.version;
+            if !follows || !event.window.contains(now) {
+                return None;
+            }
+            last = event.stamp;
         }
-        Some(holds)
+        *hold = Hold::new(key, Held::At(last));
+        Some((holds, seen.version, last.version))
     }
 }
 
@@ -121,6 +145,8 @@ where
 
     /// Drops every entry. An emergency brake: each key is loaded again when it is next read.
     pub fn clear(&self) {
+        // The loads in flight as well.
+        self.open_epoch();
         self.0.cache.clear();
     }
 }

@@ -59,8 +59,8 @@ where
         self
     }
 
-    /// The topics that tell of changes to what the view shows; the age of an answer is bounded by their marks. Without
-    /// any, an answer is as old as its load.
+    /// The topics that tell of changes to what the view shows, all of them: the age of an answer is bounded by their
+    /// marks. Without any, an answer is as old as its load.
     #[must_use]
     pub fn sources<'a>(mut self, topics: impl IntoIterator<Item = &'a Topic>) -> Self {
         self.sources = topics.into_iter().cloned().collect();
@@ -160,8 +160,10 @@ where
                 "the soft time to live, {soft:?}, is beyond the hard one, {hard:?}"
             )));
         }
-        if bound < MIN_BOUND {
-            return Err(invalid(format!("a bound of {bound:?} cannot be kept; the least is {MIN_BOUND:?}")));
+        if !(MIN_BOUND..=MAX_BOUND).contains(&bound) {
+            return Err(invalid(format!(
+                "a bound of {bound:?} cannot be kept; it must be from {MIN_BOUND:?} to ten years"
+            )));
         }
         if self.load_timeout > self.fence.settings().keep {
             let keep = self.fence.settings().keep;
@@ -182,3 +184,4 @@ where
 
 /// Ages are computed from a clock that is read to hundredths of a second.
 const MIN_BOUND: Duration = Duration::from_millis(100);
+const MAX_BOUND: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);

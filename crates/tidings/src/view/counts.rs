@@ -35,6 +35,8 @@ pub struct ViewCounts {
     pub unverified: u64,
     /// Entries that their time to live corrected, and no event had: a missed invalidation, or one still on its way.
     pub corrected_by_ttl: u64,
+    /// Panics in the code that the view was given for keys and updates; each left an answer invalidated.
+    pub defects: u64,
 }
 
 #[derive(Default)]
@@ -49,6 +51,7 @@ pub(crate) struct Counters {
     pub(crate) stale: AtomicU64,
     pub(crate) unverified: AtomicU64,
     pub(crate) corrected_by_ttl: AtomicU64,
+    pub(crate) defects: AtomicU64,
 }
 
 pub(crate) fn count(counter: &AtomicU64) {
@@ -82,6 +85,7 @@ impl Counters {
             stale: of(&self.stale),
             unverified: of(&self.unverified),
             corrected_by_ttl: of(&self.corrected_by_ttl),
+            defects: of(&self.defects),
         }
     }
 }

@@ -18,6 +18,8 @@ pub(crate) struct Entry<V> {
     pub(crate) epoch: u32,
     /// The source is known to have looked like this at this moment.
     pub(crate) as_of: Moment,
+    /// Whether marks vouch for it: everything it could have missed is news that this copy hears.
+    pub(crate) followed: bool,
     /// From here on, somebody loads it again while others are still served.
     pub(crate) soft: Moment,
     /// From here on, it is not served.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use tidings_core::fence::{Held, Tick};
-use tidings_core::{Code, Error, Stamp, Time, Version, name};
+use tidings_core::{Code, Error, Region, Stamp, Time, Version, name};
 
 use crate::clock::Moment;
 use crate::fence::{Fence, Hold};
@@ -55,9 +55,13 @@ struct Told {
     /// What it has only asked about: it may be about to depend on it.
     asked: Vec<Hold>,
     as_of: Option<Duration>,
+    in_step: bool,
     until: Option<Duration>,
     invalid: Option<Error>,
 }
+
+/// The most dependencies of one load.
+const MOST: usize = 256;
 
 /// The order and time of a moment before the load read anything.
 #[derive(Debug, Clone, Copy)]
@@ -76,11 +80,15 @@ impl Fill {
     /// for it, or the loader can ask another.
     pub fn floor(&self, kind: &str, id: &str) -> Option<Stamp> {
         let key = self.0.fence.key(kind, id);
-        self.0.told.lock().asked.push(Hold::new(key, Held::Unmoved));
+        let mut told = self.0.told.lock();
+        if told.asked.len() < MOST {
+            told.asked.push(Hold::new(key, Held::Unmoved));
+        }
+        drop(told);
         self.0.fence.floor_of(key)
     }
 
-    /// The answer is derived from this version of an entity.
+    /// The answer is derived from this version of an entity, in the source's first timeline (see [`Fill::depends_at`]).
     pub fn depends(&self, kind: &str, id: &str, version: Version) {
         self.depends_at(kind, id, Stamp::of(version));
     }
@@ -99,8 +107,9 @@ impl Fill {
     /// The answer is derived from a broad scope, and falls with it.
     pub fn depends_on_region(&self, name: &str, value: &str) {
         self.check("name of a region", name, value);
-        let key = self.0.fence.region_key(&format!("{name}/{value}"));
-        self.keep(Hold::new(key, Held::Unmoved));
+        for region in [format!("{name}/{value}").as_str(), Region::every().as_str()] {
+            self.keep(Hold::new(self.0.fence.region_key(region), Held::Unmoved));
+        }
     }
 
     /// The source looked like this at `time`, by its own clock, because what was read lags behind: a replica, a
@@ -112,6 +121,13 @@ impl Fill {
         let since = elapsed.saturating_sub(age);
         let mut told = self.0.told.lock();
         told.as_of = Some(told.as_of.map_or(since, |other| other.min(since)));
+    }
+
+    /// What is read lags, but never behind this copy: its consumer applies each batch there before it applies it here (the
+    /// projection was given to the consumer before the fence). Then marks vouch for the answer as for any other; without
+    /// this, one that lags and depends on something unversioned is only as good as its [`Fill::as_of`].
+    pub fn in_step(&self) {
+        self.0.told.lock().in_step = true;
     }
 
     /// The answer ceases to hold at `time`, by the source's clock: it is never served beyond, whatever its time to live.
@@ -131,9 +147,10 @@ impl Fill {
     }
 
     fn keep(&self, hold: Hold) {
-        const MOST: usize = 256;
         let mut told = self.0.told.lock();
-        if told.holds.len() == MOST {
+        if told.holds.iter().any(|held| held.key == hold.key && held.held() == hold.held()) {
+            // Said already.
+        } else if told.holds.len() == MOST {
             let what = format!("a load declared more than {MOST} dependencies; depend on a region instead");
             told.invalid.get_or_insert(Error::new(Code::SETTING_INVALID, what));
         } else {
@@ -169,6 +186,10 @@ impl Fill {
     pub(crate) fn seen(&self) -> Duration {
         let started = self.0.ticket.started;
         self.0.told.lock().as_of.map_or(started, |as_of| as_of.min(started))
+    }
+
+    pub(crate) fn is_in_step(&self) -> bool {
+        self.0.told.lock().in_step
     }
 
     pub(crate) fn hard_limit(&self) -> Moment {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use tidings_core::certificate::{Cause, Certificate, Freshness, Path};
-use tidings_core::fence::{Held, Refusal};
+use tidings_core::fence::{Held, Refusal, Tick};
 use tidings_core::retry::Backoff;
 use tidings_core::truth::OnFailure;
 use tidings_core::{Code, Error, Result};
@@ -80,21 +80,34 @@ where
                 pilot.land(landing)
             } else {
                 count(&self.counts.coalesced);
-                flight.landed().await
+                self.wait_for(key, &flight).await
             };
             match landing {
                 Landing::Abandoned => {}
                 Landing::Failed(error) => return self.serve_old(old, error),
-                // News came between that load's ticket and this read, and the fence refused what was loaded: whoever
-                // came after the news must not get the answer from before it.
-                Landing::Answer(answer)
-                    if !leads && answer.refusal.is_some() && arrived > answer.ticket.tick => {}
+                Landing::Answer(answer) if !leads && self.is_no_use(&answer, began, arrived) => {}
                 Landing::Answer(answer) => {
                     self.notice_missed(old, &answer.entry);
                     return self.certify(answer, began, if leads { Path::Source } else { Path::Coalesced });
                 }
             }
         }
+    }
+
+    /// Waits for another's load, but not for ever: that caller may have stopped polling it.
+    async fn wait_for(&self, key: &K, flight: &Arc<Flight<V>>) -> Landing<V> {
+        let landed = tokio::time::timeout(self.load_timeout, flight.landed()).await;
+        landed.unwrap_or_else(|_| {
+            self.leave(key, flight);
+            Landing::Abandoned
+        })
+    }
+
+    /// Whether a caller who waited must load for itself: news came between that load's ticket and this read, and the
+    /// fence refused what was loaded; or the load began too long before this read.
+    fn is_no_use(&self, answer: &Answer<V>, began: Duration, arrived: Tick) -> bool {
+        let outrun = answer.refusal.is_some() && arrived > answer.ticket.tick;
+        outrun || began.saturating_sub(answer.ticket.started) > self.bound
     }
 
     /// Joins the flight for this key, or starts one: callers who come after news that a load cannot have seen must
@@ -123,7 +136,7 @@ where
             self.attempts(key, flight, load).await
         };
         let landing = tokio::time::timeout(self.load_timeout, attempts).await.unwrap_or_else(|_| {
-            let what = format!("a load of view {} took longer than {:?}", self.name, self.load_timeout);
+            let what = format!("a load of view {} did not end within {:?}", self.name, self.load_timeout);
             Landing::Failed(Error::new(Code::LOAD_TIMEOUT, what))
         });
         if matches!(landing, Landing::Failed(_)) {
@@ -181,15 +194,18 @@ where
     ) -> (Arc<Entry<V>>, Option<Refusal>) {
         let now = self.fence.clock().elapsed();
         let ticket = fill.ticket();
-        let verdict = self.fence.admit(&holds, ticket.tick);
+        let verdict = self.fence.admit(&holds, ticket.tick, self.teaches());
         let verdict = match verdict {
             _ if ticket.epoch != self.epoch.load(Ordering::Acquire) => Err(Refusal::Epoch),
             _ if now.saturating_sub(ticket.started) > self.fence.settings().keep => Err(Refusal::Late),
             verdict => verdict,
         };
-        let life = |ttl: Duration| Moment::of(now + ttl.mul_f64(1.0 - self.jitter * self.roll()));
+        let life =
+            |ttl: Duration| Moment::of(now.saturating_add(ttl.mul_f64(1.0 - self.jitter * self.roll())));
         let hard = life(self.hard).min(fill.hard_limit());
+        let followed = self.is_followed(&holds, fill);
         let entry = Arc::new(Entry {
+            followed,
             good_at: AtomicU64::new(verdict.map_or(0, |tick| tick.0)),
             holds: holds.into(),
             version: loaded.version,
@@ -207,41 +223,65 @@ where
         (entry, verdict.err())
     }
 
+    /// Whether marks may vouch for what was loaded. It must depend on something; the state that was read must not be
+    /// from before this copy began to follow; and what was read without a version must not be from before the ticket,
+    /// or the news of what it lacks may have come and gone already.
+    fn is_followed(&self, holds: &[Hold], fill: &Fill) -> bool {
+        let seen = fill.seen();
+        let in_step = fill.is_in_step() || seen >= fill.ticket().started;
+        let versioned = || holds.iter().all(|hold| matches!(hold.held(), Held::At(_)));
+        !holds.is_empty() && seen >= self.fence.followed_since() && (in_step || versioned())
+    }
+
+    /// Whether the versions that its loads see may raise floors: only if marks will say when that is settled.
+    pub(super) fn teaches(&self) -> bool {
+        !self.sources.is_empty()
+    }
+
     /// What can be said of an answer to a read that began at `began`.
     fn certify(&self, answer: Answer<V>, began: Duration, path: Path) -> Result<Cached<V>> {
         let Answer { entry, seen, refusal, .. } = answer;
         let age = began.saturating_sub(seen);
-        let behind = matches!(refusal, Some(Refusal::BelowFloor(_)));
-        if behind || age > self.bound {
-            let what = format!("view {}: the source is behind what is already known", self.name);
-            return self.beyond(entry, Cause::SourceBehind, Error::new(Code::SOURCE_BEHIND, what));
-        }
-        if matches!(refusal, Some(Refusal::Forgotten | Refusal::Late)) {
-            count(&self.counts.unverified);
-            return Ok(labelled(entry, Path::SourceUnkept, Freshness::Unverified));
-        }
-        // What merely moved during the load was still read after the read began: it is not kept, but it is an answer.
-        let freshness = if seen >= began { Freshness::Fresh } else { Freshness::Within(age) };
         let path = if refusal.is_none() { path } else { Path::SourceUnkept };
-        Ok(Cached::new(entry.clone(), Certificate { version: entry.version, path, freshness }))
+        let behind = || {
+            let what = format!("view {}: the source is behind what is already known", self.name);
+            Error::new(Code::SOURCE_BEHIND, what)
+        };
+        let freshness = match refusal {
+            Some(Refusal::BelowFloor(_)) => return self.beyond(entry, path, Cause::SourceBehind, behind()),
+            _ if age > self.bound => return self.beyond(entry, path, Cause::SourceBehind, behind()),
+            Some(Refusal::Forgotten | Refusal::Late) if self.on_failure == OnFailure::Refuse => {
+                return Err(behind());
+            }
+            Some(Refusal::Forgotten | Refusal::Late) => {
+                count(&self.counts.unverified);
+                Freshness::Unverified
+            }
+            // What merely moved during the load was still read after the read began: not kept, but an answer.
+            _ if seen >= began => Freshness::Fresh,
+            _ => Freshness::Within(age),
+        };
+        Ok(labelled(entry, path, freshness))
     }
 
-    /// The source failed: what is held may still do, by class, if nothing is known against it.
+    /// The source failed: what is held may still do, by class, if nothing is known against it even now.
     fn serve_old(&self, old: Option<(&Arc<Entry<V>>, Doubt)>, error: Error) -> Result<Cached<V>> {
         match old {
-            Some((entry, Doubt::TooOld | Doubt::Unverified)) => {
-                self.beyond(entry.clone(), Cause::SourceFailed, error)
+            Some((entry, Doubt::TooOld | Doubt::Unverified))
+                if self.fence.stands(entry.holds.as_slice(), &entry.good_at) =>
+            {
+                self.beyond(entry.clone(), Path::L1, Cause::SourceFailed, error)
             }
-            Some((_, Doubt::Expired)) | None => Err(error),
+            _ => Err(error),
         }
     }
 
-    fn beyond(&self, entry: Arc<Entry<V>>, cause: Cause, error: Error) -> Result<Cached<V>> {
+    fn beyond(&self, entry: Arc<Entry<V>>, path: Path, cause: Cause, error: Error) -> Result<Cached<V>> {
         match self.on_failure {
             OnFailure::Refuse => Err(error),
             OnFailure::Label => {
                 count(&self.counts.stale);
-                Ok(labelled(entry, Path::L1, Freshness::Stale(cause)))
+                Ok(labelled(entry, path, Freshness::Stale(cause)))
             }
         }
     }
@@ -272,6 +312,14 @@ where
 }
 
 impl<K: Hash + Eq, V> Inner<K, V> {
+    /// Nobody joins this flight any more.
+    fn leave(&self, key: &K, left: &Arc<Flight<V>>) {
+        let mut flights = self.flights(key).lock();
+        if flights.get(key).is_some_and(|flight| Arc::ptr_eq(flight, left)) {
+            flights.remove(key);
+        }
+    }
+
     fn flights(&self, key: &K) -> &Mutex<HashMap<K, Arc<Flight<V>>>> {
         let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one(key);
         &self.flights[usize::try_from(hash).unwrap_or(0) % FLIGHT_SHARDS]
@@ -314,10 +362,7 @@ impl<K: Hash + Eq, V> Pilot<'_, K, V> {
 
 impl<K: Hash + Eq, V> Drop for Pilot<'_, K, V> {
     fn drop(&mut self) {
-        let mut flights = self.inner.flights(self.key).lock();
-        if flights.get(self.key).is_some_and(|flight| Arc::ptr_eq(flight, self.flight)) {
-            flights.remove(self.key);
-        }
+        self.inner.leave(self.key, self.flight);
         self.flight.abandon();
     }
 }

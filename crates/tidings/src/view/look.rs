@@ -37,6 +37,8 @@ pub(super) enum Doubt {
 impl<K: Hash + Eq, V> Inner<K, V> {
     pub(super) fn look(&self, key: &K) -> Look<V> {
         let Some(entry) = self.cache.get(key) else { return Look::Miss };
+        // Before the floors, since marks are published after them: what is known by now, the floors show.
+        let known = self.known_of(&entry);
         let holds = entry.holds.as_slice();
         if !self.fence.stands(holds, &entry.good_at) {
             return Look::Miss;
@@ -48,7 +50,7 @@ impl<K: Hash + Eq, V> Inner<K, V> {
         if entry.epoch != self.epoch.load(Ordering::Acquire) && self.fence.is_enforced() {
             return Look::Doubtful(entry, Doubt::Unverified);
         }
-        let age = now.age_of(self.known_of(&entry));
+        let age = now.age_of(known);
         if age > self.bound_units && self.fence.is_enforced() {
             return Look::Doubtful(entry, Doubt::TooOld);
         }
@@ -60,11 +62,11 @@ impl<K: Hash + Eq, V> Inner<K, V> {
         if aging { Look::Aging(hit) } else { Look::Hit(hit) }
     }
 
-    /// Everything committed before this would have unseated the entry. Marks say so only for what it depends on.
+    /// Everything committed before this would have unseated the entry.
     fn known_of(&self, entry: &Entry<V>) -> Moment {
-        match entry.holds.as_slice() {
-            [] => entry.as_of,
-            _ => entry.as_of.max(Moment(self.known.load(Ordering::Acquire))),
+        match entry.followed {
+            true => entry.as_of.max(Moment(self.known.load(Ordering::Acquire))),
+            false => entry.as_of,
         }
     }
 }

@@ -7,6 +7,8 @@ mod flow;
 #[cfg(test)]
 mod races;
 #[cfg(test)]
+mod regressions;
+#[cfg(test)]
 mod shop;
 #[cfg(test)]
 mod views;

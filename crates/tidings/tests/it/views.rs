@@ -29,12 +29,19 @@ async fn get(view: &View<String, u64>, source: &Source) -> tidings::Cached<u64> 
 /// Applies a mark as a consumer would.
 async fn mark(shop: &Shop, topic: &Topic, time: Time) {
     let next = Position { partition: Partition { topic: topic.clone(), index: 0 }, offset: Offset(1) };
-    let batch = Batch { actions: &[], events: &[], parked: &[], next: &next, caught_up: Some(time) };
+    let batch = Batch {
+        consumer: "shop",
+        actions: &[],
+        events: &[],
+        parked: &[],
+        next: &next,
+        caught_up: Some(time),
+    };
     shop.fence.apply(batch).await.unwrap();
 }
 
 async fn begin(shop: &Shop, topic: &Topic) {
-    shop.fence.begin(&[Partition { topic: topic.clone(), index: 0 }]).await.unwrap();
+    shop.fence.begin("shop", &[Partition { topic: topic.clone(), index: 0 }]).await.unwrap();
 }
 
 #[tokio::test]
@@ -113,7 +120,7 @@ async fn s41_one_of_many_goes_and_the_rest_keep_hitting() {
 #[tokio::test]
 async fn i1_what_one_key_has_shown_no_other_key_takes_back() {
     let (shop, source) = (Shop::open(Rule::On), Source::at(1));
-    let view = shop.view();
+    let view = shop.builder().sources([&Topic::new("pricing").unwrap()]).build().unwrap();
     let open = Pause::none();
     let read = async |key: &str| view.get(&key.to_owned(), |fill| load(fill, &source, &open)).await.unwrap();
     read("page/de").await;
@@ -353,7 +360,8 @@ async fn s47_an_event_that_carries_state_changes_the_answer_without_a_read() {
     assert!(matches!(actions.as_slice(), [Action::Raise { .. }, Action::Update { .. }]), "the fence first");
     let next =
         Position { partition: Partition { topic: Topic::new("t").unwrap(), index: 0 }, offset: Offset(1) };
-    let batch = Batch { actions: &actions, events: &[], parked: &[], next: &next, caught_up: None };
+    let batch =
+        Batch { consumer: "shop", actions: &actions, events: &[], parked: &[], next: &next, caught_up: None };
     shop.fence.apply(batch).await.unwrap();
     assert_eq!(view.cached(&key()).and_then(|hit| hit.value().copied()), Some(2));
     assert_eq!(view.counts().loads, 1);

@@ -104,5 +104,16 @@ fn everything_is_bounded() {
         floors.raise(key(1), at(n + 1), Tick(n), second(n));
     }
     assert!(floors.len() <= 150, "{}", floors.len());
-    assert!(floors.raised.len() <= 100 && floors.learned.len() <= 50);
+    assert!(floors.raised.len() <= 201 && floors.learned.len() <= 50);
+}
+
+#[test]
+fn one_hot_entity_does_not_push_the_others_out() {
+    let mut floors = floors(100, 10);
+    floors.raise(key(1), at(5), Tick(1), second(1));
+    for n in 1..=10_000 {
+        floors.raise(key(2), at(n), Tick(1 + n), second(2));
+    }
+    assert!(floors.standing(key(1)).is_some());
+    assert_eq!(floors.check_fill(key(3), Held::At(at(1)), Tick(20_000), second(3)), Ok(()));
 }

@@ -33,6 +33,7 @@ pub async fn records_come_back_as_they_were_written(log: Arc<dyn Log>) {
         batch.push(desk.write(Record::Event(Arc::new(event.clone()))));
         batch.push(desk.write(mark(number)));
     }
+    batch.push(desk.write(Record::Gap("row 7 is no event".into())));
     must("append", desk.log.append(&batch).await);
     let all = desk.everything(0).await;
     assert_eq!(all.len(), batch.len());
@@ -40,6 +41,7 @@ pub async fn records_come_back_as_they_were_written(log: Arc<dyn Log>) {
         match (&stored.record, &written.record) {
             (Record::Event(read), Record::Event(written)) => assert_eq!(read, written),
             (Record::Mark(read), Record::Mark(written)) => assert_eq!(read, written),
+            (Record::Gap(read), Record::Gap(written)) => assert_eq!(read, written),
             (read, written) => panic!("{read:?} was written as {written:?}"),
         }
     }
