@@ -57,11 +57,30 @@ impl fmt::Display for Freshness {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Fresh => f.write_str("fresh"),
-            Self::Within(age) => write!(f, "within {:.3} s", age.as_secs_f64()),
+            // Rounded up: rounded down, the words would claim more than is known.
+            Self::Within(age) => {
+                let ms = age.as_nanos().div_ceil(1_000_000);
+                write!(f, "within {}.{:03} s", ms / 1000, ms % 1000)
+            }
             Self::Stale(Cause::SourceFailed) => f.write_str("stale: the source failed"),
             Self::Stale(Cause::SourceBehind) => f.write_str("stale: the source is behind"),
             Self::Unverified => f.write_str("unverified"),
             Self::Direct => f.write_str("direct"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_never_claim_more_than_is_known() {
+        for (nanos, words) in [(0, "0.000"), (1, "0.001"), (41_000_000, "0.041"), (1_999_000_001, "2.000")] {
+            assert_eq!(
+                Freshness::Within(Duration::from_nanos(nanos)).to_string(),
+                format!("within {words} s")
+            );
         }
     }
 }

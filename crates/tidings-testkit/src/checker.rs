@@ -37,7 +37,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidings_core::{Code, Entity, Error, Freshness, Result, Stamp, Version};
+use tidings_core::{Code, Entity, Error, Freshness, Path, Result, Stamp, Version};
 
 use crate::history::{Applied, Commit, Nanos, Read, Record};
 
@@ -264,9 +264,11 @@ impl Checker {
         }
     }
 
-    /// The invariant I1: in one copy an entity's version never goes back.
+    /// The invariant I1: what one copy shows of an entity never goes back. What was read past the copy is no word of the
+    /// copy's: a direct read, or an answer that the fence refused to keep and that claims nothing.
     fn judge_order(&mut self, read: &Read) {
-        if read.freshness == Freshness::Direct {
+        let claims = !matches!(read.freshness, Freshness::Stale(_) | Freshness::Unverified);
+        if read.freshness == Freshness::Direct || (read.path == Path::SourceUnkept && !claims) {
             return;
         }
         let copy = self.copy(&read.copy);

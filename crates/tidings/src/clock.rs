@@ -19,7 +19,7 @@ enum Source {
     Manual(Arc<AtomicU64>),
 }
 
-/// A moment on the hit path: hundredths of a second since the clock's start, rounded down. Eight bytes would be too
+/// A moment on the hit path: hundredths of a second of [`Clock::elapsed`], rounded down; good for more than a year. Eight bytes would be too
 /// many per entry, and reading a finer clock too slow; whoever computes an age from two of them adds [`Moment::BLUR`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub(crate) struct Moment(pub(crate) u32);
@@ -52,7 +52,14 @@ impl Moment {
     }
 }
 
+/// [`Clock::PAST`] as moments.
+const PAST: u32 = 100 * 24 * 60 * 60 * 100;
+
 impl Clock {
+    /// How far back from its start a clock reaches: what a process resumes from may be older than the process. No view's
+    /// bound is longer, so what is older still is simply too old.
+    pub const PAST: Duration = Duration::from_secs(100 * 24 * 60 * 60);
+
     /// The machine's clock.
     #[must_use]
     pub fn system() -> Self {
@@ -74,13 +81,14 @@ impl Clock {
         }
     }
 
-    /// Monotonic time since the clock was made.
+    /// Monotonic time since [`Clock::PAST`] before the clock was made.
     #[must_use]
     pub fn elapsed(&self) -> Duration {
-        match &self.0 {
-            Source::System { start, .. } => start.elapsed(),
-            Source::Manual(nanos) => Duration::from_nanos(nanos.load(Ordering::Acquire)),
-        }
+        Self::PAST
+            + match &self.0 {
+                Source::System { start, .. } => start.elapsed(),
+                Source::Manual(nanos) => Duration::from_nanos(nanos.load(Ordering::Acquire)),
+            }
     }
 
     /// The time by this process's clock, as sources in this process stamp their commits.
@@ -88,8 +96,8 @@ impl Clock {
     pub fn wall(&self) -> Time {
         match &self.0 {
             // Forward the system's clock may jump: sources elsewhere on this machine follow it.
-            Source::System { wall, .. } => wall.plus(self.elapsed()).max(system_time()),
-            Source::Manual(_) => Time::from_micros(0).plus(self.elapsed()),
+            Source::System { start, wall, .. } => wall.plus(start.elapsed()).max(system_time()),
+            Source::Manual(_) => Time::from_micros(0).plus(self.elapsed() - Self::PAST),
         }
     }
 
@@ -99,7 +107,7 @@ impl Clock {
             // Kept by the kernel: it advances even if this process was stopped, which a ticker of ours would not.
             Source::System { coarse, .. } => {
                 let elapsed = coarsetime::Instant::now().duration_since(*coarse);
-                Moment(u32::try_from(elapsed.as_millis() / 10).unwrap_or(u32::MAX))
+                Moment(u32::try_from(elapsed.as_millis() / 10).unwrap_or(u32::MAX)).plus(PAST)
             }
             Source::Manual(_) => Moment::of(self.elapsed()),
         }

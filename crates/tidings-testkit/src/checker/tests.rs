@@ -140,8 +140,14 @@ fn i1_the_visible_version_of_a_copy_never_goes_back() {
     check("another copy has its own order", vec![two(220, 230), elsewhere], &[]);
     let direct = read(2, 220, 230, Freshness::Direct);
     check("a direct read is not the copy's", vec![direct, one(240, 250)], &[]);
-    let unkept = Record::Read(Read { path: Path::SourceUnkept, ..read_record(1, 240, 250, any) });
-    check("an answer that was not kept counts", vec![two(220, 230), unkept], &[Invariant::I1]);
+    let unkept = |label| Record::Read(Read { path: Path::SourceUnkept, ..read_record(1, 240, 250, label) });
+    let within = Freshness::Within(Duration::from_secs(1));
+    check(
+        "an answer that was not kept counts if it claims",
+        vec![two(220, 230), unkept(within)],
+        &[Invariant::I1],
+    );
+    check("and not if it claims nothing", vec![two(220, 230), unkept(any)], &[]);
     let verdict = check("evidence", vec![two(220, 230), one(240, 250)], &[Invariant::I1]);
     assert_eq!(verdict.violations[0].records, [two(220, 230), one(240, 250)]);
 }

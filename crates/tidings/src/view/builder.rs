@@ -7,6 +7,7 @@ use std::time::Duration;
 use tidings_core::{Code, Error, Event, Result, Topic, Truth, name};
 
 use super::{BoxError, Fill, Loaded, Resident, View};
+use crate::clock::Clock;
 use crate::fence::Fence;
 
 /// Builds a [`View`]; see [`View::builder`].
@@ -162,7 +163,7 @@ where
         }
         if !(MIN_BOUND..=MAX_BOUND).contains(&bound) {
             return Err(invalid(format!(
-                "a bound of {bound:?} cannot be kept; it must be from {MIN_BOUND:?} to ten years"
+                "a bound of {bound:?} cannot be kept; it must be from {MIN_BOUND:?} to {MAX_BOUND:?}"
             )));
         }
         if self.load_timeout > self.fence.settings().keep {
@@ -182,6 +183,7 @@ where
     }
 }
 
-/// Ages are computed from a clock that is read to hundredths of a second.
+/// Ages are computed from a clock that is read to hundredths of a second...
 const MIN_BOUND: Duration = Duration::from_millis(100);
-const MAX_BOUND: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
+/// ... and that knows no older past than this.
+const MAX_BOUND: Duration = Clock::PAST;

@@ -577,3 +577,32 @@ async fn what_has_ended_can_be_asked_twice() {
     assert!(within(consumer.finished()).await.is_err());
     assert!(within(consumer.stop(DEADLINE)).await.is_err());
 }
+
+#[tokio::test]
+async fn what_a_process_resumes_from_may_be_older_than_the_process() {
+    // A clock that has only just been made.
+    let clock = Clock::manual();
+    let shop = Shop { fence: Fence::new(FenceSettings::default(), clock.clone()), clock };
+    shop.begin().await;
+    let view = shop.builder().sources([&topic()]).build().unwrap();
+    let before = shop.clock.wall().minus(Duration::from_secs(60));
+    let lagging = |fill: Fill| async move {
+        fill.as_of(before);
+        old(1)(fill).await
+    };
+    let hit = within(view.get(&key(), lagging)).await.unwrap();
+    assert!(claimed(&hit) >= Duration::from_secs(60), "{}", hit.freshness());
+    // A mark from the run before, applied now.
+    within(view.get(&"other".to_owned(), old(1))).await.unwrap();
+    let next = Position { partition: partition(), offset: Offset(1) };
+    let batch = Batch {
+        consumer: "shop",
+        actions: &[],
+        events: &[],
+        parked: &[],
+        next: &next,
+        caught_up: Some(before),
+    };
+    shop.fence.apply(batch).await.unwrap();
+    assert!(view.knowledge_age().unwrap() >= Duration::from_secs(60));
+}

@@ -21,7 +21,8 @@ pub(super) fn certified(name: &str, value: &impl Serialize, certificate: Certifi
 
 fn shown(certificate: Certificate) -> Value {
     let within_ms = match certificate.freshness {
-        Freshness::Within(age) => Some(u64::try_from(age.as_millis()).unwrap_or(u64::MAX)),
+        // Rounded up: rounded down, it would claim more than is known.
+        Freshness::Within(age) => Some(u64::try_from(age.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX)),
         _ => None,
     };
     json!({

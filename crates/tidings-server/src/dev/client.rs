@@ -1,0 +1,257 @@
+//! Readers over real HTTP: what a client sees, answer by answer, is judged like every other read.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use rand::rngs::SmallRng;
+use rand::{Rng, SeedableRng};
+use retail::seed::CATEGORIES;
+use retail::{Market, Platform, Sort, Witness, Zipf, offer_id};
+use serde_json::Value;
+use tidings_core::certificate::Cause;
+use tidings_core::{Entity, Freshness, Path, Stamp, Version};
+use tidings_testkit::history::{Read, Record};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufStream};
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until};
+
+use super::recorder::{COPY, Recorder};
+
+/// Requests per second, over all connections.
+pub(crate) const PER_SECOND: u32 = 200;
+const CONNECTIONS: u32 = 4;
+/// The longest body that is read.
+const BODY: usize = 1 << 20;
+
+/// Readers at work.
+pub(crate) struct Clients {
+    stop: watch::Sender<bool>,
+    tasks: JoinSet<()>,
+    counts: Arc<Counts>,
+}
+
+#[derive(Default)]
+struct Counts {
+    reads: AtomicU64,
+    failed: AtomicU64,
+}
+
+/// What every reader needs.
+#[derive(Clone)]
+struct Reader {
+    address: Arc<str>,
+    platform: Arc<Platform>,
+    recorder: Arc<Recorder>,
+    popularity: Arc<Zipf>,
+    counts: Arc<Counts>,
+    bound: Duration,
+}
+
+impl Clients {
+    /// Starts reading from `host:port`.
+    pub(crate) fn start(
+        address: &str,
+        platform: Arc<Platform>,
+        recorder: Arc<Recorder>,
+        bound: Duration,
+        seed: u64,
+    ) -> Self {
+        let (stop, stopped) = watch::channel(false);
+        let counts = Arc::<Counts>::default();
+        let popularity = Arc::new(Zipf::new(platform.experience().by_popularity().len(), 1.0));
+        let reader =
+            Reader { address: address.into(), platform, recorder, popularity, counts: counts.clone(), bound };
+        let mut tasks = JoinSet::new();
+        for number in 0..CONNECTIONS {
+            let (reader, mut stopped) = (reader.clone(), stopped.clone());
+            tasks.spawn(async move {
+                let random = SmallRng::seed_from_u64(seed ^ (0x4177_0000 + u64::from(number)));
+                tokio::select! {
+                    _ = stopped.wait_for(|stop| *stop) => {}
+                    () = reader.run(random) => {}
+                }
+            });
+        }
+        Self { stop, tasks, counts }
+    }
+
+    /// Requests answered, and those that failed.
+    pub(crate) fn totals(&self) -> (u64, u64) {
+        (self.counts.reads.load(Ordering::Relaxed), self.counts.failed.load(Ordering::Relaxed))
+    }
+
+    /// Stops reading.
+    pub(crate) async fn stop(&mut self) {
+        self.stop.send_replace(true);
+        while self.tasks.join_next().await.is_some() {}
+    }
+}
+
+impl Reader {
+    async fn run(self, mut random: SmallRng) {
+        let pause = Duration::from_secs(1) * CONNECTIONS / PER_SECOND;
+        let mut due = Instant::now();
+        loop {
+            let Ok(stream) = TcpStream::connect(&*self.address).await else {
+                self.counts.failed.fetch_add(1, Ordering::Relaxed);
+                tokio::time::sleep(Duration::from_millis(200)).await;
+                continue;
+            };
+            let mut stream = BufStream::new(stream);
+            loop {
+                // Paced by due times, so that a slow moment is caught up.
+                sleep_until(due).await;
+                due += pause;
+                if self.read_one(&mut stream, &mut random).await.is_err() {
+                    self.counts.failed.fetch_add(1, Ordering::Relaxed);
+                    break;
+                }
+                self.counts.reads.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    }
+
+    async fn read_one(
+        &self,
+        stream: &mut BufStream<TcpStream>,
+        random: &mut SmallRng,
+    ) -> std::io::Result<()> {
+        let market = Market::ALL[random.random_range(0..Market::ALL.len())];
+        let is_listing = random.random_ratio(1, 7);
+        let (path, key) = if is_listing {
+            let category = CATEGORIES[random.random_range(0..CATEGORIES.len())].slug;
+            let sort = Sort::ALL[random.random_range(0..Sort::ALL.len())].as_str();
+            (
+                format!("/listings/{category}?region={market}&sort={sort}"),
+                format!("{category}/{market}/{sort}"),
+            )
+        } else {
+            let sku = &self.platform.experience().by_popularity()[self.popularity.sample(random)];
+            (format!("/products/{sku}?region={market}"), format!("{sku}/{market}"))
+        };
+        let began = self.recorder.now_ns();
+        let body = request(stream, &self.address, &path).await?;
+        let ended = self.recorder.now_ns();
+        let answer: Value = serde_json::from_slice(&body)?;
+        let shown = if is_listing { listed(&answer, market) } else { detailed(&answer, market) };
+        let (Some(deps), Some(freshness)) = (shown, freshness(&answer["certificate"])) else {
+            return Err(std::io::Error::other(format!("{path} answered what is no answer: {answer}")));
+        };
+        let view = if is_listing { "category_listing over HTTP" } else { "product_detail over HTTP" };
+        self.recorder.take(Record::Read(Read {
+            copy: COPY.into(),
+            session: 0,
+            view: view.into(),
+            key: key.into(),
+            deps,
+            began,
+            ended,
+            freshness,
+            path: path_of(&answer["certificate"]),
+            bound: Some(self.bound),
+        }));
+        Ok(())
+    }
+}
+
+/// Asks for one path, and reads a 200 with its body; HTTP/1.1 with the connection kept.
+async fn request(stream: &mut BufStream<TcpStream>, host: &str, path: &str) -> std::io::Result<Vec<u8>> {
+    let bad = |what: &str| std::io::Error::other(what.to_owned());
+    stream.write_all(format!("GET {path} HTTP/1.1\r\nhost: {host}\r\n\r\n").as_bytes()).await?;
+    stream.flush().await?;
+    let mut line = String::new();
+    stream.read_line(&mut line).await?;
+    if !line.starts_with("HTTP/1.1 200 ") {
+        return Err(bad(line.trim()));
+    }
+    let mut length = None;
+    loop {
+        line.clear();
+        if stream.read_line(&mut line).await? == 0 {
+            return Err(bad("the answer ended within its head"));
+        }
+        match line.trim().split_once(':') {
+            None => break,
+            Some((name, value)) if name.eq_ignore_ascii_case("content-length") => {
+                length = value.trim().parse::<usize>().ok().filter(|length| *length <= BODY);
+            }
+            Some(_) => {}
+        }
+    }
+    let mut body = vec![0; length.ok_or_else(|| bad("the answer has no usable length"))?];
+    stream.read_exact(&mut body).await?;
+    Ok(body)
+}
+
+fn detailed(answer: &Value, market: Market) -> Option<Vec<(Entity, Stamp)>> {
+    let page = &answer["product"];
+    let sku = page["sku"].as_str()?;
+    let offer = offer_id(&retail::Sku::parse(sku).ok()?, market);
+    Some(vec![
+        dep(retail::catalog::CONTENT, sku, &page["content_version"])?,
+        dep(retail::pricing::PRICE, &offer, &page["price_version"])?,
+        dep(retail::inventory::STOCK, &offer, &page["stock_version"])?,
+    ])
+}
+
+fn listed(answer: &Value, market: Market) -> Option<Vec<(Entity, Stamp)>> {
+    let mut deps = Vec::new();
+    for line in answer["listing"]["lines"].as_array()? {
+        let sku = line["sku"].as_str()?;
+        let offer = offer_id(&retail::Sku::parse(sku).ok()?, market);
+        deps.push(dep(retail::catalog::CONTENT, sku, &line["content_version"])?);
+        deps.push(dep(retail::pricing::PRICE, &offer, &line["price_version"])?);
+    }
+    Some(deps)
+}
+
+fn dep(kind: &str, id: &str, version: &Value) -> Option<(Entity, Stamp)> {
+    Some((Entity::new(kind, id).ok()?, Stamp::of(Version::new(version.as_u64()?)?)))
+}
+
+/// Where the answer came from, as the client was told it. Only one that was not kept is judged differently.
+fn path_of(certificate: &Value) -> Path {
+    match certificate["path"].as_str() {
+        Some("source, not kept") => Path::SourceUnkept,
+        Some("l1") => Path::L1,
+        Some("coalesced") => Path::Coalesced,
+        _ => Path::Source,
+    }
+}
+
+/// What the answer claims, as the client was told it.
+fn freshness(certificate: &Value) -> Option<Freshness> {
+    match certificate["freshness"].as_str()? {
+        "fresh" => Some(Freshness::Fresh),
+        "direct" => Some(Freshness::Direct),
+        "unverified" => Some(Freshness::Unverified),
+        text if text.starts_with("within ") => {
+            certificate["within_ms"].as_u64().map(|ms| Freshness::Within(Duration::from_millis(ms)))
+        }
+        text if text.starts_with("stale") => Some(Freshness::Stale(Cause::SourceBehind)),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_label_is_understood() {
+        for label in [
+            Freshness::Fresh,
+            Freshness::Direct,
+            Freshness::Unverified,
+            Freshness::Stale(Cause::SourceBehind),
+            Freshness::Within(Duration::from_millis(41)),
+        ] {
+            let told = serde_json::json!({ "freshness": label.to_string(), "within_ms": 41 });
+            assert_eq!(freshness(&told), Some(label), "{label}");
+        }
+        assert_eq!(freshness(&serde_json::json!({ "freshness": "very" })), None);
+    }
+}

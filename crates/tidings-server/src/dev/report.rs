@@ -1,0 +1,233 @@
+//! What is said at the end: to people in a few lines, to programs as flat JSON.
+
+use std::time::Duration;
+
+use retail::load::LoadTotals;
+use retail::platform::{Left, Stats};
+use serde_json::{Map, Value, json};
+use tidings_core::{Code, Error, Result};
+use tidings_testkit::checker::Account;
+use tidings_testkit::history::Record;
+
+use super::Settings;
+use super::recorder::{COPY, Found};
+use crate::data_dir::io_fault;
+use crate::units::{self, count, ratio};
+
+/// A run that has ended.
+pub(crate) struct Ended {
+    pub(crate) ran: Duration,
+    pub(crate) seed: u64,
+    pub(crate) load: u32,
+    /// Events that were there before and had not been applied.
+    pub(crate) resumed: u64,
+    pub(crate) totals: LoadTotals,
+    pub(crate) http_reads: u64,
+    pub(crate) http_failed: u64,
+    pub(crate) stats: Stats,
+    pub(crate) left: Left,
+    pub(crate) parked_total: u64,
+    pub(crate) found: Found,
+    pub(crate) failure: Option<Error>,
+}
+
+/// How many violations are shown.
+const SHOWN: usize = 5;
+
+impl Ended {
+    /// Whether every promise was kept and everything was drained.
+    pub(crate) fn is_clean(&self) -> bool {
+        self.complaints().is_empty()
+    }
+
+    /// Says it.
+    pub(crate) fn tell(&self, settings: &Settings) -> Result<()> {
+        if let Some(path) = &settings.report {
+            let mut text = serde_json::to_string_pretty(&self.report())
+                .map_err(|e| Error::new(Code::DEFECT, "the report cannot be written as JSON").because(e))?;
+            text.push('\n');
+            std::fs::write(path, text).map_err(|e| io_fault(path, "the report cannot be written", e))?;
+        }
+        crate::out::write(self.summary().as_bytes())?;
+        for complaint in self.complaints() {
+            eprintln!("tidings: {complaint}");
+        }
+        for violation in self.found.verdict.violations.iter().take(SHOWN) {
+            eprintln!("  {:?} {}", violation.invariant, violation.what);
+            for record in &violation.records {
+                eprintln!("     {}", evidence(record));
+            }
+        }
+        Ok(())
+    }
+
+    fn complaints(&self) -> Vec<Error> {
+        let mut complaints: Vec<_> = self.failure.clone().into_iter().collect();
+        let violations = self.found.verdict.counts.violations();
+        if violations > 0 {
+            complaints
+                .push(Error::new(Code::DEFECT, format!("{violations} promises were broken in this run")));
+        }
+        if self.found.unrecorded > 0 {
+            let what = format!("{} records were not judged, so nothing is proved", self.found.unrecorded);
+            complaints.push(Error::new(Code::DEFECT, what));
+        }
+        let Account { expected, applied, superseded, parked, .. } = self.account();
+        let told: u64 = self.stats.contexts.iter().map(|context| context.events).sum();
+        if self.failure.is_none() && expected != applied + superseded + parked {
+            let what = format!(
+                "of {expected} events committed, {applied} were applied, {superseded} superseded and {parked} parked"
+            );
+            complaints.push(Error::new(Code::DEFECT, what));
+        }
+        if expected < told {
+            let what =
+                format!("the contexts committed {told} events, and only {expected} were accounted for");
+            complaints.push(Error::new(Code::DEFECT, what));
+        }
+        let Left { unpublished, unapplied } = self.left;
+        if self.failure.is_none() && unpublished + unapplied > 0 {
+            let what = format!("{unpublished} events are not published and {unapplied} records not applied");
+            complaints.push(Error::new(Code::STOPPING, what));
+        }
+        complaints
+    }
+
+    /// What became of the events at the one copy that must account for them.
+    fn account(&self) -> Account {
+        let mut accounts = self.found.verdict.accounts.iter();
+        accounts.find(|account| &*account.copy == COPY).cloned().unwrap_or_default()
+    }
+
+    fn hits_and_misses(&self) -> (u64, u64) {
+        let views = self.stats.views.iter().map(|view| view.counts);
+        views.fold((0, 0), |(hits, misses), counts| (hits + counts.hits, misses + counts.misses))
+    }
+
+    fn refused(&self) -> u64 {
+        self.stats.views.iter().map(|view| view.counts.refused_old + view.counts.refused_other).sum()
+    }
+
+    fn summary(&self) -> String {
+        let Account { expected, applied, superseded, parked, .. } = self.account();
+        let counts = &self.found.verdict.counts;
+        let (hits, misses) = self.hits_and_misses();
+        let Left { unpublished, unapplied } = self.left;
+        format!(
+            "ran       {}\n\
+             events    {} committed = {} applied + {} superseded + {} parked\n\
+             applied   {} after the commit, half of them; 99 in 100 within {}\n\
+             reads     {} judged, {:.1}% from the cache; {} over HTTP\n\
+             honest    {} stale, {} falsely labelled, {} versions went back, {} never committed, {} events lost\n\
+             left      {unpublished} unpublished, {unapplied} unapplied, {} parked\n",
+            units::duration(self.ran),
+            count(expected),
+            count(applied),
+            count(superseded),
+            count(parked),
+            units::duration(Duration::from_micros(self.found.p50_us)),
+            units::duration(Duration::from_micros(self.found.p99_us)),
+            count(counts.reads - self.http_reads.min(counts.reads)),
+            100.0 * ratio(hits, hits + misses),
+            count(self.http_reads),
+            counts.stale_reads,
+            counts.false_labels,
+            counts.regressions,
+            counts.invented,
+            counts.lost,
+            self.parked_total,
+        )
+    }
+
+    fn report(&self) -> Map<String, Value> {
+        let Account { expected, applied, superseded, parked, .. } = self.account();
+        let counts = &self.found.verdict.counts;
+        let (hits, misses) = self.hits_and_misses();
+        let seconds = self.ran.as_secs_f64();
+        let ms = |micros: u64| Duration::from_micros(micros).as_secs_f64() * 1000.0;
+        let reads = counts.reads - self.http_reads.min(counts.reads);
+        let per_second = |n: u64| (ratio(n, 1) / seconds.max(f64::MIN_POSITIVE) * 10.0).round() / 10.0;
+        let value = json!({
+            "events_committed": expected,
+            "events_applied": applied,
+            "events_superseded": superseded,
+            "events_parked": parked,
+            "events_lost": counts.lost,
+            "events_resumed": self.resumed,
+            "reads": reads,
+            "http_reads": self.http_reads,
+            "http_failed": self.http_failed,
+            "hit_ratio": ratio(hits, hits + misses),
+            "stale_reads": counts.stale_reads,
+            "false_labels": counts.false_labels,
+            "behind_reads": counts.behind_reads,
+            "behind_ms_max": counts.max_lag.as_secs_f64() * 1000.0,
+            "labelled_stale": self.stats.views.iter().map(|view| view.counts.stale + view.counts.unverified).sum::<u64>(),
+            "fills_refused": self.refused(),
+            "commit_to_applied_ms_p50": ms(self.found.p50_us),
+            "commit_to_applied_ms_p99": ms(self.found.p99_us),
+            "rss_mb_max": rss_mb_max(),
+            "commits_per_s": per_second(self.stats.contexts.iter().map(|c| c.commits).sum()),
+            "reads_per_s": per_second(reads),
+            "changes": self.totals.changes,
+            "changes_refused": self.totals.refused,
+            "changes_failed": self.totals.changes_failed,
+            "reads_failed": self.totals.reads_failed,
+            "violations": counts.violations(),
+            "violations_i0": counts.invented,
+            "violations_i1": counts.regressions,
+            "violations_i4": counts.stale_reads,
+            "violations_i5": counts.false_labels,
+            "violations_i10": counts.lost,
+            "gaps": self.stats.consumer.gaps,
+            "records_late": counts.late,
+            "records_waited": self.found.waits,
+            "records_unjudged": self.found.unrecorded,
+            "left_unpublished": self.left.unpublished,
+            "left_unapplied": self.left.unapplied,
+            "seconds": seconds,
+            "load": self.load,
+            "seed": self.seed,
+            "version": env!("CARGO_PKG_VERSION"),
+        });
+        match value {
+            Value::Object(report) => report,
+            _ => Map::new(),
+        }
+    }
+}
+
+/// One record as a line: times in seconds of the run, and no more dependencies than can be read.
+fn evidence(record: &Record) -> String {
+    #[expect(clippy::cast_precision_loss, reason = "for people to read")]
+    let at = |nanos: u64| format!("{:.6} s", nanos as f64 / 1e9);
+    match record {
+        Record::Commit(c) => {
+            let ended = c.ended.map_or_else(|| "never acknowledged".to_owned(), at);
+            format!("commit {} version {}: {} to {ended}", c.entity, c.stamp, at(c.began))
+        }
+        Record::Applied(a) => {
+            format!("{:?} {} version {} at {}: {}", a.outcome, a.entity, a.stamp, a.copy, at(a.at))
+        }
+        Record::Read(r) => {
+            let shown = r.deps.iter().take(3).map(|(entity, stamp)| format!("{entity} version {stamp}"));
+            let shown = shown.collect::<Vec<_>>().join(", ");
+            let more = r.deps.len().saturating_sub(3);
+            let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+            let (began, ended) = (at(r.began), at(r.ended));
+            format!(
+                "read {} {} ({:?}, {}): {began} to {ended}: {shown}{more}",
+                r.view, r.key, r.path, r.freshness
+            )
+        }
+        other => format!("{other:?}"),
+    }
+}
+
+/// The most memory that this process has had, in MB; `null` where the system does not say.
+fn rss_mb_max() -> Option<f64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kib: f64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some((kib / 1024.0 * 10.0).round() / 10.0)
+}

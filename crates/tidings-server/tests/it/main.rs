@@ -1,0 +1,11 @@
+//! The binary itself: real processes, real files, real HTTP.
+
+#![expect(clippy::unwrap_used, reason = "what a test sets up must succeed")]
+
+mod bad_lines;
+mod commands;
+mod crash;
+mod dev;
+mod directory;
+mod publish;
+mod support;
