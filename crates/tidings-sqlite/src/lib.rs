@@ -36,5 +36,6 @@ mod worker;
 pub use clock::{Clock, system_clock};
 pub use fault::fault;
 pub use log::{LogSettings, SqliteLog};
+pub use open::wait_for_locks;
 pub use outbox::{Parked, Recorded, SqliteOutbox};
 pub use projection::{Apply, SqliteProjection};

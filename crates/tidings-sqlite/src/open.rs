@@ -14,6 +14,23 @@ use crate::fault::{fault, fault_at};
 /// How long a lock held by another connection is waited for.
 pub(crate) const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// Has a connection wait up to 5 s for a lock that another one holds, looking again every quarter of a millisecond.
+///
+/// For every connection that shares a database file with an outbox: SQLite's own `busy_timeout` sleeps up to a tenth of a
+/// second at a time, in which a busy writer and a relay keep missing each other.
+pub fn wait_for_locks(connection: &Connection) -> rusqlite::Result<()> {
+    connection.busy_handler(Some(look_again))
+}
+
+fn look_again(times: i32) -> bool {
+    const STEP: Duration = Duration::from_micros(250);
+    let waited = STEP * u32::try_from(times).unwrap_or(0);
+    if waited < LOCK_TIMEOUT {
+        thread::sleep(STEP);
+    }
+    waited < LOCK_TIMEOUT
+}
+
 /// How safe a commit is when it returns.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Sync {
@@ -30,7 +47,7 @@ pub(crate) fn open(path: &Path, create: bool, sync: Sync) -> Result<Connection> 
         flags |= OpenFlags::SQLITE_OPEN_CREATE;
     }
     let connection = Connection::open_with_flags(path, flags).map_err(|e| explain(path, e))?;
-    connection.busy_timeout(LOCK_TIMEOUT).map_err(fault_at(path.display()))?;
+    wait_for_locks(&connection).map_err(fault_at(path.display()))?;
     connection.set_prepared_statement_cache_capacity(64);
     let level = match sync {
         Sync::Full => "FULL",

@@ -44,7 +44,7 @@ impl Moment {
     }
 
     pub(crate) fn duration(units: u32) -> Duration {
-        Self::UNIT * units
+        Duration::from_millis(u64::from(units) * 10)
     }
 
     pub(crate) fn plus(self, units: u32) -> Self {

@@ -1,7 +1,6 @@
 //! How each context keeps its own SQLite file: one writer thread, a few read connections, one baseline.
 
 use std::path::Path;
-use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
 use tidings_core::{Code, Error};
@@ -25,7 +24,7 @@ pub(crate) fn unsigned(row: &rusqlite::Row<'_>, column: usize) -> rusqlite::Resu
 pub(crate) fn open_writer(path: &Path, schema: &str) -> Result<Connection> {
     let connection = Connection::open(path).map_err(|e| fault(e).at(path.display()))?;
     let set_up = |connection: &Connection| -> rusqlite::Result<()> {
-        connection.busy_timeout(Duration::from_secs(10))?;
+        tidings_sqlite::wait_for_locks(&connection)?;
         connection.pragma_update(None, "journal_mode", "WAL")?;
         connection.pragma_update(None, "synchronous", "FULL")?;
         connection.execute_batch(schema)
@@ -38,7 +37,9 @@ pub(crate) fn open_writer(path: &Path, schema: &str) -> Result<Connection> {
 fn open_reader(path: &Path) -> Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags).map_err(|e| fault(e).at(path.display()))?;
-    connection.busy_timeout(Duration::from_secs(10))?;
+    tidings_sqlite::wait_for_locks(&connection)?;
+    // Each commit empties a reader's own cache; mapped pages need not be copied again.
+    connection.pragma_update(None, "mmap_size", 256 << 20)?;
     connection.set_prepared_statement_cache_capacity(64);
     Ok(connection)
 }

@@ -97,7 +97,7 @@ where
         let entry = Entry {
             good_at: AtomicU64::new(good_at.0),
             holds: holds.into(),
-            version: if old.version == Some(before) { Some(after) } else { old.version },
+            own: if old.own == before { after } else { old.own },
             epoch: old.epoch,
             as_of: old.as_of,
             followed: old.followed,

@@ -12,8 +12,8 @@ pub(crate) struct Entry<V> {
     /// Until when everything it was derived from was found good.
     pub(crate) good_at: AtomicU64,
     pub(crate) holds: Holds,
-    /// The answer's own version, if its loader gave one.
-    pub(crate) version: Option<Version>,
+    /// The answer's own version; zero, which no state has, if its loader gave none.
+    pub(crate) own: Version,
     /// The view's epoch when it was loaded.
     pub(crate) epoch: u32,
     /// The source is known to have looked like this at this moment.
@@ -28,6 +28,13 @@ pub(crate) struct Entry<V> {
     pub(crate) refreshing: AtomicBool,
     /// `None`: the source had nothing (a negative entry).
     pub(crate) value: Option<V>,
+}
+
+impl<V> Entry<V> {
+    /// The answer's own version, if its loader gave one.
+    pub(crate) fn version(&self) -> Option<Version> {
+        (self.own > Version::ZERO).then_some(self.own)
+    }
 }
 
 /// The dependencies of an entry; most have one.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tidings_core::Error;
 use tidings_core::fence::Refusal;
-use tokio::sync::watch;
+use tokio::sync::Notify;
 
 use super::entry::Entry;
 use super::fill::{Fill, Ticket};
@@ -45,12 +45,13 @@ impl<V> Clone for Landing<V> {
 pub(crate) struct Flight<V> {
     /// Set when the load begins to read, and again if it has to be repeated.
     fill: Mutex<Option<Fill>>,
-    landing: watch::Sender<Option<Landing<V>>>,
+    landing: Mutex<Option<Landing<V>>>,
+    landed: Notify,
 }
 
 impl<V> Flight<V> {
     pub(crate) fn new() -> Arc<Self> {
-        Arc::new(Self { fill: Mutex::new(None), landing: watch::channel(None).0 })
+        Arc::new(Self { fill: Mutex::new(None), landing: Mutex::new(None), landed: Notify::new() })
     }
 
     pub(crate) fn takes_off(&self, fill: Fill) {
@@ -63,23 +64,24 @@ impl<V> Flight<V> {
     }
 
     pub(crate) fn land(&self, landing: Landing<V>) {
-        self.landing.send_replace(Some(landing));
+        *self.landing.lock() = Some(landing);
+        self.landed.notify_waiters();
     }
 
     /// Tells those who wait that nothing will come, unless something has.
     pub(crate) fn abandon(&self) {
-        self.landing.send_if_modified(|landing| {
-            let lost = landing.is_none();
-            if lost {
-                *landing = Some(Landing::Abandoned);
-            }
-            lost
-        });
+        self.landing.lock().get_or_insert(Landing::Abandoned);
+        self.landed.notify_waiters();
     }
 
     pub(crate) async fn landed(&self) -> Landing<V> {
-        let mut landing = self.landing.subscribe();
-        let landed = landing.wait_for(Option::is_some).await;
-        landed.ok().and_then(|landing| landing.clone()).unwrap_or(Landing::Abandoned)
+        loop {
+            // Registered before it looks, so that a landing in between is not missed.
+            let landed = self.landed.notified();
+            if let Some(landing) = &*self.landing.lock() {
+                return landing.clone();
+            }
+            landed.await;
+        }
     }
 }

@@ -208,7 +208,7 @@ where
             followed,
             good_at: AtomicU64::new(verdict.map_or(0, |tick| tick.0)),
             holds: holds.into(),
-            version: loaded.version,
+            own: loaded.version.unwrap_or_default(),
             epoch: ticket.epoch,
             as_of: Moment::of(fill.seen()),
             soft: if self.soft < self.hard { life(self.soft).min(hard) } else { Moment(u32::MAX) },
@@ -327,7 +327,7 @@ impl<K: Hash + Eq, V> Inner<K, V> {
 }
 
 fn labelled<V>(entry: Arc<Entry<V>>, path: Path, freshness: Freshness) -> Cached<V> {
-    let certificate = Certificate { version: entry.version, path, freshness };
+    let certificate = Certificate { version: entry.version(), path, freshness };
     Cached::new(entry, certificate)
 }
 

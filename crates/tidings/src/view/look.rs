@@ -57,8 +57,8 @@ impl<K: Hash + Eq, V> Inner<K, V> {
         self.counts.hit(holds.first().map_or(0, |hold| hold.key.0));
         let aging = now >= entry.soft;
         let freshness = Freshness::Within(Moment::duration(age));
-        let hit =
-            Cached::new(entry.clone(), Certificate { version: entry.version, path: Path::L1, freshness });
+        let certificate = Certificate { version: entry.version(), path: Path::L1, freshness };
+        let hit = Cached::new(entry, certificate);
         if aging { Look::Aging(hit) } else { Look::Hit(hit) }
     }
 

@@ -48,7 +48,11 @@ fn content(tx: &Transaction<'_>, e: &ProductContentUpdated) -> tidings_core::Res
     let sql = "UPDATE product SET category = ?2, title = ?3, thumbnail = ?4, version = ?5
                WHERE sku = ?1 AND version < ?5";
     let row = params![e.sku.as_str(), e.category, e.title, e.thumbnail, signed(e.version)];
-    run(tx, sql, row)
+    if run(tx, sql, row)? == 0 {
+        return Ok(());
+    }
+    let sql = "UPDATE offer SET category = ?2 WHERE sku = ?1 AND category <> ?2";
+    run(tx, sql, params![e.sku.as_str(), e.category]).map(drop)
 }
 
 fn price(
@@ -60,17 +64,17 @@ fn price(
 ) -> tidings_core::Result<()> {
     let sql = "UPDATE offer SET cents = ?3, price_version = ?4
                WHERE sku = ?1 AND region = ?2 AND price_version < ?4";
-    run(tx, sql, params![sku.as_str(), market.as_str(), cents, signed(version)])
+    run(tx, sql, params![sku.as_str(), market.as_str(), cents, signed(version)]).map(drop)
 }
 
 fn stock(tx: &Transaction<'_>, e: &AvailableToSellAdjusted) -> tidings_core::Result<()> {
     let sql = "UPDATE offer SET available = ?3, stock_version = ?4
                WHERE sku = ?1 AND region = ?2 AND stock_version < ?4";
-    run(tx, sql, params![e.sku.as_str(), e.region.as_str(), signed(e.available), signed(e.version)])
+    run(tx, sql, params![e.sku.as_str(), e.region.as_str(), signed(e.available), signed(e.version)]).map(drop)
 }
 
-fn run(tx: &Transaction<'_>, sql: &str, row: impl rusqlite::Params) -> tidings_core::Result<()> {
-    tx.prepare_cached(sql).and_then(|mut statement| statement.execute(row)).map(|_| ()).map_err(fault)
+fn run(tx: &Transaction<'_>, sql: &str, row: impl rusqlite::Params) -> tidings_core::Result<usize> {
+    tx.prepare_cached(sql).and_then(|mut statement| statement.execute(row)).map_err(fault)
 }
 
 /// Counts and versions come from signed columns of their owners; more cannot be.
@@ -119,7 +123,7 @@ fn fill(tx: &Transaction<'_>, snapshots: &Snapshots) -> Result<()> {
         ])?;
     }
     // Both snapshots are ordered by SKU and region, and hold the same pairs.
-    let mut offer = tx.prepare("INSERT INTO offer VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?;
+    let mut offer = tx.prepare("INSERT INTO offer VALUES (?1, ?2, '', ?3, ?4, ?5, ?6)")?;
     for (price, stock) in snapshots.prices.iter().zip(&snapshots.stock) {
         if (&price.sku, &price.region) != (&stock.sku, &stock.region) {
             let what =
@@ -135,6 +139,7 @@ fn fill(tx: &Transaction<'_>, snapshots: &Snapshots) -> Result<()> {
             token::column(stock.version)
         ])?;
     }
+    tx.execute("UPDATE offer SET category = p.category FROM product AS p WHERE p.sku = offer.sku", [])?;
     Ok(())
 }
 
@@ -165,15 +170,18 @@ pub(super) fn known(db: &Connection) -> Result<Vec<Known>> {
 
 /// The first lines of a listing, from one snapshot.
 pub(super) fn lines(db: &Connection, key: &ListingKey) -> Result<Vec<Line>> {
-    let order = match key.sort {
-        Sort::Price => "o.cents, p.popularity",
-        Sort::Popularity => "p.popularity",
-        Sort::Newest => "p.listed_day DESC, p.popularity",
+    // A cross join keeps SQLite to the order of the index that the first table is read by.
+    let (tables, category, order) = match key.sort {
+        Sort::Price => ("offer AS o CROSS JOIN product AS p", "o.category", "o.cents, p.popularity"),
+        Sort::Popularity => ("product AS p CROSS JOIN offer AS o", "p.category", "p.popularity"),
+        Sort::Newest => {
+            ("product AS p CROSS JOIN offer AS o", "p.category", "p.listed_day DESC, p.popularity")
+        }
     };
     let sql = format!(
         "SELECT p.sku, p.title, p.thumbnail, o.cents, o.available > 0, p.version, o.price_version
-         FROM product AS p JOIN offer AS o ON o.sku = p.sku AND o.region = ?2
-         WHERE p.category = ?1 ORDER BY {order}, p.sku LIMIT {LISTED}"
+         FROM {tables} WHERE o.sku = p.sku AND o.region = ?2 AND {category} = ?1
+         ORDER BY {order}, p.sku LIMIT {LISTED}"
     );
     let mut query = db.prepare_cached(&sql)?;
     let mut rows = query.query([key.category, key.market.as_str()])?;

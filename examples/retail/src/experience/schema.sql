@@ -9,17 +9,22 @@ CREATE TABLE IF NOT EXISTS product (
     listed_day INTEGER NOT NULL,
     version    INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS product_by_category ON product (category);
+-- A listing is the first few in one of three orders; each is read off an index.
+CREATE INDEX IF NOT EXISTS product_by_popularity ON product (category, popularity, sku);
+CREATE INDEX IF NOT EXISTS product_by_day ON product (category, listed_day DESC, popularity, sku);
 
 CREATE TABLE IF NOT EXISTS offer (
     sku           TEXT    NOT NULL,
     region        TEXT    NOT NULL,
+    -- The product's, repeated here for the index.
+    category      TEXT    NOT NULL,
     cents         INTEGER NOT NULL,
     price_version INTEGER NOT NULL,
     available     INTEGER NOT NULL,
     stock_version INTEGER NOT NULL,
     PRIMARY KEY (sku, region)
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS offer_by_price ON offer (category, region, cents);
 
 -- When the owners' snapshots were taken that this began with.
 CREATE TABLE IF NOT EXISTS bootstrap (taken_us INTEGER NOT NULL) STRICT;
