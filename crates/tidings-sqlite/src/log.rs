@@ -20,11 +20,13 @@ use crate::worker::Worker;
 mod codec;
 mod create;
 mod extent;
+mod heads;
 mod parking;
 mod reader;
 mod retain;
 mod writer;
 
+use heads::Heads;
 use writer::Writer;
 
 /// How a log works.
@@ -53,6 +55,7 @@ pub struct SqliteLog {
     readers: Vec<Worker>,
     turn: AtomicUsize,
     watch: Arc<Watch>,
+    heads: Arc<Heads>,
     limits: Limits,
 }
 
@@ -74,13 +77,21 @@ impl SqliteLog {
         let path = path.as_ref();
         let connection = create::open(path)?;
         let watch = Arc::new(Watch::default());
-        let writer = Writer::spawn(connection, &settings, clock, watch.clone())?;
+        let heads = Arc::new(Heads::default());
+        let writer = Writer::spawn(connection, &settings, clock, watch.clone(), heads.clone())?;
         let readers = (0..settings.readers.max(1)).map(|_| {
             let connection = create::open_reader(path)?;
             Worker::spawn("tidings-log-read", connection, Arc::default())
         });
         let readers = readers.collect::<Result<Vec<_>>>()?;
-        Ok(Arc::new(Self { writer, readers, turn: AtomicUsize::new(0), watch, limits: settings.limits }))
+        Ok(Arc::new(Self {
+            writer,
+            readers,
+            turn: AtomicUsize::new(0),
+            watch,
+            heads,
+            limits: settings.limits,
+        }))
     }
 
     /// Every topic, with its number of partitions, by name.
@@ -138,14 +149,21 @@ impl Log for SqliteLog {
     }
 
     fn wait<'a>(&'a self, positions: &'a [Position]) -> Boxed<'a, Result<()>> {
-        Box::pin(async move {
-            let positions = positions.to_vec();
-            let ready = async {
-                self.writer.look_out()?;
-                self.reader().call(move |c| reader::any_to_read(c, &positions).map_err(fault)).await
-            };
-            self.watch.until(ready).await
-        })
+        let ready = move || async move {
+            match self.heads.any_to_read(positions) {
+                Ok(ready) => Ok(ready),
+                Err(generation) => {
+                    let asked = positions.to_vec();
+                    let ready =
+                        self.reader().call(move |c| reader::any_to_read(c, &asked).map_err(fault)).await?;
+                    if !ready {
+                        self.heads.learn(positions, generation);
+                    }
+                    Ok(ready)
+                }
+            }
+        };
+        Box::pin(self.watch.until(|| self.writer.look_out(), ready))
     }
 
     fn commit<'a>(&'a self, group: &'a str, positions: &'a [Position]) -> Boxed<'a, Result<()>> {

@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::pin::pin;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
@@ -19,28 +19,53 @@ const IDLE: Duration = Duration::from_millis(20);
 pub(crate) struct Watch {
     notify: Notify,
     waiting: AtomicUsize,
+    changes: AtomicU64,
+    polling: AtomicBool,
 }
 
 impl Watch {
     /// Wakes everybody who waits.
     pub(crate) fn wake(&self) {
+        self.changes.fetch_add(1, Ordering::SeqCst);
         self.notify.notify_waiters();
+    }
+
+    /// How many changes there have been: as long as it stays the same, there is nothing new to be seen.
+    pub(crate) fn changes(&self) -> u64 {
+        self.changes.load(Ordering::SeqCst)
     }
 
     pub(crate) fn is_watched(&self) -> bool {
         self.waiting.load(Ordering::SeqCst) > 0
     }
 
-    /// Resolves at once if `ready` says so, else at the next wake-up. The registration precedes the question, so a
-    /// change between the two is not missed.
-    pub(crate) async fn until(&self, ready: impl Future<Output = Result<bool>>) -> Result<()> {
-        let mut notified = pin!(self.notify.notified());
-        notified.as_mut().enable();
+    /// For the thread that looks out, before it waits for its next job: whether it must wake by itself to look. The order
+    /// matters: it says that it will not look *before* it looks for waiters, and a waiter enters before it asks.
+    pub(crate) fn must_look(&self) -> bool {
+        self.polling.store(false, Ordering::SeqCst);
+        let watched = self.is_watched();
+        self.polling.store(watched, Ordering::SeqCst);
+        watched
+    }
+
+    /// Resolves at once if `ready` says so, else after the first wake-up at which it does. The registration precedes the
+    /// question, so a change between the two is not missed. `nudge` reaches the thread that is to look out for others.
+    pub(crate) async fn until<F>(&self, nudge: impl Fn() -> Result<()>, ready: impl Fn() -> F) -> Result<()>
+    where
+        F: Future<Output = Result<bool>>,
+    {
         let _waiter = Waiter::enter(&self.waiting);
-        if !ready.await? {
+        loop {
+            let mut notified = pin!(self.notify.notified());
+            notified.as_mut().enable();
+            if !self.polling.load(Ordering::SeqCst) {
+                nudge()?;
+            }
+            if ready().await? {
+                return Ok(());
+            }
             notified.await;
         }
-        Ok(())
     }
 }
 
@@ -79,9 +104,9 @@ impl Poll {
         self.due.saturating_duration_since(Instant::now())
     }
 
-    /// Looks if it is time to, and wakes the waiters if something changed. A failed look counts as a change: whoever
+    /// Looks if it is time to, and if something changed tells `changed` and then wakes the waiters. A failed look counts as a change: whoever
     /// waits then reads, and meets the failure where it can be reported.
-    pub(crate) fn look(&mut self, connection: &Connection, watch: &Watch) {
+    pub(crate) fn look(&mut self, connection: &Connection, watch: &Watch, changed: impl FnOnce()) {
         if !self.pause().is_zero() {
             return;
         }
@@ -92,6 +117,7 @@ impl Poll {
         if version.is_none() || version != self.seen {
             self.seen = version;
             self.interval = BUSY;
+            changed();
             watch.wake();
         } else {
             self.interval = (self.interval * 2).min(IDLE);

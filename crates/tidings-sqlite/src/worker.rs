@@ -46,6 +46,15 @@ impl Worker {
     }
 }
 
+impl Worker {
+    /// Has the thread look up from waiting for jobs.
+    pub(crate) fn nudge(&self) -> Result<()> {
+        let nothing: Job = Box::new(|_| {});
+        let sent = self.jobs.as_ref().is_some_and(|jobs| jobs.send(nothing).is_ok());
+        if sent { Ok(()) } else { Err(ended()) }
+    }
+}
+
 impl Drop for Worker {
     fn drop(&mut self) {
         self.jobs = None;
@@ -77,7 +86,7 @@ pub(crate) fn ended() -> Error {
 fn run(mut connection: Connection, queue: &Receiver<Job>, watch: &Watch) {
     let mut poll = Poll::new();
     loop {
-        let job = if watch.is_watched() {
+        let job = if watch.must_look() {
             match queue.recv_timeout(poll.pause()) {
                 Ok(job) => Some(job),
                 Err(RecvTimeoutError::Timeout) => None,
@@ -95,7 +104,7 @@ fn run(mut connection: Connection, queue: &Receiver<Job>, watch: &Watch) {
             let _ = catch_unwind(AssertUnwindSafe(|| job(&mut connection)));
         }
         if watch.is_watched() {
-            poll.look(&connection, watch);
+            poll.look(&connection, watch, || {});
         }
     }
 }

@@ -12,6 +12,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::codec::Encoded;
 use super::extent::{self, Extent, signed};
+use super::heads::Heads;
 use super::{LogSettings, parking, retain};
 use crate::clock::Clock;
 use crate::fault::fault;
@@ -57,10 +58,11 @@ impl Writer {
         settings: &LogSettings,
         clock: Clock,
         watch: Arc<Watch>,
+        heads: Arc<Heads>,
     ) -> Result<Self> {
         let (jobs, queue) = channel();
         let units = (settings.queue_bytes / UNIT).clamp(16, u32::MAX as usize >> 4);
-        let thread = Thread { connection, clock, watch, partitions: settings.partitions };
+        let thread = Thread { connection, clock, watch, heads, partitions: settings.partitions };
         let thread = worker::spawn("tidings-log-write", move || thread.run(&queue))?;
         Ok(Self { jobs: Some(jobs), thread: Some(thread), room: Arc::new(Semaphore::new(units)), units })
     }
@@ -122,6 +124,7 @@ struct Thread {
     connection: Connection,
     clock: Clock,
     watch: Arc<Watch>,
+    heads: Arc<Heads>,
     partitions: u32,
 }
 
@@ -131,7 +134,7 @@ impl Thread {
     fn run(mut self, queue: &Receiver<Job>) {
         let mut poll = Poll::new();
         loop {
-            let first = if self.watch.is_watched() {
+            let first = if self.watch.must_look() {
                 match queue.recv_timeout(poll.pause()) {
                     Ok(job) => Some(job),
                     Err(RecvTimeoutError::Timeout) => None,
@@ -148,7 +151,7 @@ impl Thread {
                 self.perform(group);
             }
             if self.watch.is_watched() {
-                poll.look(&self.connection, &self.watch);
+                poll.look(&self.connection, &self.watch, || self.heads.forget());
             }
         }
     }
@@ -177,7 +180,7 @@ impl Thread {
         let now = (self.clock)();
         let tx = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let mut tails = Tails { tx: &tx, partitions: self.partitions, known: HashMap::new() };
-        let mut results = Vec::with_capacity(group.len());
+        let (mut results, mut ends) = (Vec::with_capacity(group.len()), Vec::new());
         for (work, ..) in group {
             results.push(match work {
                 Work::Append(records) => tails.append(records, now.micros())?,
@@ -185,13 +188,14 @@ impl Thread {
                 Work::Park(group, rows) => Ok(parking::park(&tx, group, rows, now.micros())?),
                 Work::Create(topic) => Ok(extent::create(&tx, topic, self.partitions)?.into()),
                 Work::Retain(retention) => {
-                    tails.save()?;
+                    ends.extend(tails.save()?);
                     Ok(retain::retain(&tx, *retention, now)?)
                 }
             });
         }
-        tails.save()?;
+        ends.extend(tails.save()?);
         tx.commit()?;
+        ends.iter().for_each(|(partition, head)| self.heads.advance(partition, *head));
         Ok(results)
     }
 }
@@ -254,10 +258,13 @@ impl Tails<'_> {
         Ok(found.map(|extent| self.known.insert(partition.clone(), extent)).is_some())
     }
 
-    fn save(&mut self) -> rusqlite::Result<()> {
-        for (_, extent) in self.known.drain() {
+    /// Writes the ends back, and returns them.
+    fn save(&mut self) -> rusqlite::Result<Vec<(Partition, u64)>> {
+        let mut ends = Vec::with_capacity(self.known.len());
+        for (partition, extent) in self.known.drain() {
             extent::save(self.tx, &extent)?;
+            ends.push((partition, extent.head));
         }
-        Ok(())
+        Ok(ends)
     }
 }

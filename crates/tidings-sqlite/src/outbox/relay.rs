@@ -1,7 +1,7 @@
 //! The relay's view of the outbox.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rusqlite::{Connection, params};
@@ -42,6 +42,8 @@ pub struct SqliteOutbox {
     watch: Arc<Watch>,
     source: Arc<str>,
     clock: SharedClock,
+    /// Up to where the last complete scan saw everything, and how many changes there had been when it began.
+    seen: Mutex<Option<(Cursor, u64)>>,
 }
 
 impl SqliteOutbox {
@@ -63,7 +65,13 @@ impl SqliteOutbox {
         check_version(version).map_err(|e| e.at(path.display()))?;
         let watch = Arc::new(Watch::default());
         let worker = Worker::spawn("tidings-outbox", connection, watch.clone())?;
-        Ok(Arc::new(Self { worker, watch, source: source.into(), clock: SharedClock(clock) }))
+        Ok(Arc::new(Self {
+            worker,
+            watch,
+            source: source.into(),
+            clock: SharedClock(clock),
+            seen: Mutex::default(),
+        }))
     }
 
     /// Tells a waiting relay at once that this process committed. Without it the relay finds out by itself, within
@@ -95,11 +103,17 @@ impl SqliteOutbox {
 impl Outbox for SqliteOutbox {
     fn scan(&self, after: Cursor, limit: usize) -> Boxed<'_, Result<Scan>> {
         Box::pin(async move {
-            let time = (self.clock.0)();
+            let (changes, time) = (self.watch.changes(), (self.clock.0)());
             let source = self.source.clone();
-            self.worker
+            let scan = self
+                .worker
                 .call(move |connection| scan(connection, &source, after, limit, time).map_err(fault))
-                .await
+                .await?;
+            if scan.complete {
+                let last = scan.rows.last().map_or(after, |row| row.cursor);
+                *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = Some((last, changes));
+            }
+            Ok(scan)
         })
     }
 
@@ -130,12 +144,15 @@ impl Outbox for SqliteOutbox {
 
     fn wait(&self, after: Cursor, at_most: Duration) -> Boxed<'_, Result<()>> {
         Box::pin(async move {
-            let ready = self.worker.call(move |connection| {
-                let sql = "SELECT EXISTS (SELECT 1 FROM tidings_outbox WHERE seq > ?1)";
-                let mut newer = connection.prepare_cached(sql).map_err(fault)?;
-                newer.query_row([signed(after.0)], |row| row.get(0)).map_err(fault)
-            });
-            tokio::time::timeout(at_most, self.watch.until(ready)).await.unwrap_or(Ok(()))
+            // No need to ask the database while nothing has changed since everything was seen.
+            let ready = || {
+                let seen = *self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+                let idle =
+                    seen.is_some_and(|(last, changes)| last <= after && changes == self.watch.changes());
+                std::future::ready(Ok(!idle))
+            };
+            let waiting = self.watch.until(|| self.worker.nudge(), ready);
+            tokio::time::timeout(at_most, waiting).await.unwrap_or(Ok(()))
         })
     }
 }
