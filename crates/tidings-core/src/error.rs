@@ -98,20 +98,19 @@ impl Error {
         self.code
     }
 
-    /// What happened and where, without code and remedy.
+    /// What happened and where, with its cause, without code and remedy.
     #[must_use]
-    pub fn what(&self) -> &str {
-        &self.what
+    pub fn what(&self) -> String {
+        match &self.source {
+            Some(source) => format!("{} ({source})", self.what),
+            None => self.what.clone(),
+        }
     }
 }
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.what)?;
-        if let Some(source) = &self.source {
-            write!(f, " ({source})")?;
-        }
-        write!(f, "; {} [{}]", self.code.remedy(), self.code.id())
+        write!(f, "{}; {} [{}]", self.what(), self.code.remedy(), self.code.id())
     }
 }
 

@@ -95,12 +95,16 @@ async fn run_in(settings: &Settings, listener: TcpListener, dir: DataDir) -> Res
             None => std::future::pending().await,
         }
     };
-    tokio::select! {
-        () = over => {}
-        () = asked.next() => {}
-        () = progress.show(&wired) => {}
-    }
+    let failed = tokio::select! {
+        () = over => None,
+        () = asked.next() => None,
+        () = progress.show(&wired) => None,
+        error = wired.failed() => Some(error),
+    };
     progress.clear();
+    if let Some(error) = &failed {
+        eprintln!("tidings: stopping, because a driver has ended: {error}");
+    }
     let stopping = wired.stop(DRAIN);
     let ended = tokio::select! {
         ended = stopping => ended?,
@@ -110,7 +114,7 @@ async fn run_in(settings: &Settings, listener: TcpListener, dir: DataDir) -> Res
     };
     ended.tell(settings)?;
     drop(held);
-    Ok(ended)
+    failed.map_or(Ok(ended), Err)
 }
 
 async fn listen(port: u16) -> Result<TcpListener> {

@@ -94,7 +94,7 @@ pub(crate) fn explain(path: &Path, error: rusqlite::Error) -> Error {
         return error.at(path.display());
     }
     let what = if code == Code::DISK_FULL { "the disk is full" } else { "the database cannot be written" };
-    Error::new(code, what).because(error.what().to_owned()).at(path.display())
+    Error::new(code, what).because(error.what()).at(path.display())
 }
 
 /// What a write next to this file meets.

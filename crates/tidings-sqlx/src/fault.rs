@@ -35,7 +35,7 @@ fn classify(number: i32, message: &str) -> (Code, &'static str) {
         (_, 3 | 8) => (Code::READ_ONLY, "the database cannot be written"),
         (_, 5 | 6) => (Code::BUSY, "the database is locked"),
         (_, 7) => (Code::OVERLOADED, "SQLite is out of memory"),
-        (_, 10) => (Code::FILE_UNREADABLE, "the disk reports an error"),
+        (_, 10) => (Code::DISK_FAILED, "the disk failed"),
         (_, 14) => (Code::FILE_UNREADABLE, "the database file cannot be opened"),
         (_, 18) => (Code::OVERSIZED, "the value is too large for SQLite"),
         (1, _) if message.starts_with("no such table: tidings_") => {
@@ -69,7 +69,7 @@ mod tests {
             (1032, "", Code::READ_ONLY),
             (11, "", Code::STORE_CORRUPT),
             (522, "", Code::STORE_CORRUPT),
-            (1034, "", Code::FILE_UNREADABLE),
+            (1034, "", Code::DISK_FAILED),
             (517, "", Code::BUSY),
             (1, "no such table: tidings_publish", Code::OUTBOX_MISSING),
             (1, "no such table: price", Code::DEFECT),
@@ -82,7 +82,7 @@ mod tests {
     #[test]
     fn the_code_of_a_refusal_is_kept() {
         let error = raised("the version is old; leave it out [TD1007]").unwrap();
-        assert_eq!((error.code(), error.what()), (Code::VERSION_REGRESSED, "the version is old"));
+        assert_eq!((error.code(), error.what().as_str()), (Code::VERSION_REGRESSED, "the version is old"));
         assert!(raised("the user's own [TD0000]").is_none());
     }
 }

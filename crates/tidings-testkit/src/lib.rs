@@ -27,4 +27,4 @@ pub use convergence::assert_converged;
 pub use delivery::{Disorder, Reorder, deliveries};
 pub use faults::{Call, Fault, FaultyLog, FaultyOutbox, FaultyStore, Gate, Script};
 pub use history::History;
-pub use wait::until;
+pub use wait::{until, until_sync};

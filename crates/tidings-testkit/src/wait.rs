@@ -21,3 +21,18 @@ pub async fn until<T>(what: &str, ask: impl AsyncFn() -> Option<T>) -> T {
         tokio::time::sleep(PAUSE).await;
     }
 }
+
+/// As [`until`], without a runtime: for tests of whole programs.
+///
+/// # Panics
+/// If there is no answer after a minute, saying what never happened.
+pub fn until_sync<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+    let begun = Instant::now();
+    loop {
+        if let Some(answer) = ask() {
+            return answer;
+        }
+        assert!(begun.elapsed() < DEADLINE, "it never happened that {what}");
+        std::thread::sleep(PAUSE);
+    }
+}

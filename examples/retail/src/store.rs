@@ -24,7 +24,7 @@ pub(crate) fn unsigned(row: &rusqlite::Row<'_>, column: usize) -> rusqlite::Resu
 pub(crate) fn open_writer(path: &Path, schema: &str) -> Result<Connection> {
     let connection = Connection::open(path).map_err(|e| fault(e).at(path.display()))?;
     let set_up = |connection: &Connection| -> rusqlite::Result<()> {
-        tidings_sqlite::wait_for_locks(&connection)?;
+        tidings_sqlite::wait_for_locks(connection)?;
         connection.pragma_update(None, "journal_mode", "WAL")?;
         connection.pragma_update(None, "synchronous", "FULL")?;
         connection.execute_batch(schema)

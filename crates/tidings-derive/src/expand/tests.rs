@@ -42,10 +42,7 @@ fn several_keys_are_joined_in_the_order_given() {
            struct BasePriceChanged { sku: String, region: String }"#,
     );
     assert_contains(&expansion, r#"::std::format!("{}/{}", self.region, self.sku)"#);
-    assert_contains(
-        &expansion,
-        "-> ::core::option::Option<u64> { ::core::option::Option::None }",
-    );
+    assert_contains(&expansion, "-> ::core::option::Option<u64> { ::core::option::Option::None }");
 }
 
 #[test]

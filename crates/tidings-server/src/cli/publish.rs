@@ -198,8 +198,7 @@ impl Desk<'_> {
     }
 
     fn stopped(&self, first: u64, error: &Error) -> Error {
-        let cause = std::error::Error::source(error).map_or_else(String::new, |cause| format!(" ({cause})"));
-        let what = format!("{}{cause}; nothing from this line on was published", error.what());
+        let what = format!("{}; nothing from this line on was published", error.what());
         Error::new(error.code(), what).at(format!("{}:{first}", self.name))
     }
 

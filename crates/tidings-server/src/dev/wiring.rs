@@ -31,6 +31,8 @@ pub(crate) const READS_PER_CHANGE: u32 = 20;
 const KEEP: Duration = Duration::from_secs(3600);
 const KEEP_BYTES: u64 = 1 << 30;
 const TIDY_EVERY: Duration = Duration::from_secs(60);
+/// How often it is looked whether a driver has ended.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
 
 /// Everything at work.
 pub(crate) struct Wired {
@@ -117,6 +119,22 @@ impl Wired {
     /// A product that many ask for.
     pub(crate) fn popular_sku(&self) -> &str {
         self.platform.experience().by_popularity().first().map_or("SKU-00001", Sku::as_str)
+    }
+
+    /// Resolves if a relay or consumer ends without being asked, with the reason.
+    pub(crate) async fn failed(&self) -> Error {
+        loop {
+            tokio::time::sleep(LOOK_EVERY).await;
+            if let Some(error) = self.platform.failure().await {
+                return error;
+            }
+            if self.published.relay.is_finished() || self.published.consumer.is_finished() {
+                return Error::new(
+                    Code::DEFECT,
+                    "the relay or the consumer of published events ended by itself",
+                );
+            }
+        }
     }
 
     /// What the platform did so far.

@@ -9,7 +9,7 @@ use rand::{Rng, SeedableRng};
 use rusqlite::Connection;
 use serde_json::{Value, json};
 
-use crate::support::{Dev, path, run, tail};
+use crate::support::{Dev, path, run, tail, until};
 
 const KILLS: usize = 50;
 /// One in so many is killed while it starts.
@@ -64,9 +64,10 @@ fn s53_fifty_kills_lose_nothing_and_no_version_goes_back() {
     assert_eq!(drained.code, Some(0), "the checker's verdict on what was resumed: {drained:?}");
 }
 
-/// The moment of a kill is not waited for: it is what is tested.
+/// The moment of a kill.
 fn pause(millis: u64) {
-    std::thread::sleep(Duration::from_millis(millis));
+    let moment = Instant::now() + Duration::from_millis(millis);
+    until("the moment has come", || (Instant::now() >= moment).then_some(()));
 }
 
 fn heads(status: &Value) -> u64 {

@@ -23,7 +23,7 @@ impl From<&Parked> for Row {
     fn from(parked: &Parked) -> Self {
         let mut event = Vec::new();
         encode_json(&parked.event, &mut event);
-        let (code, what) = (parked.reason.code().id(), parked.reason.what().to_owned());
+        let (code, what) = (parked.reason.code().id(), parked.reason.what());
         Self { position: parked.position.clone(), event, code, what }
     }
 }

@@ -41,10 +41,7 @@ async fn park(parking: &Arc<dyn Parking>, group: &str, events: &[Parked]) {
 
 async fn list(parking: &Arc<dyn Parking>, group: &str, limit: usize) -> (Vec<(Offset, String)>, u64) {
     let (listed, total) = must("list what is parked", parking.parked(group, limit).await);
-    (
-        listed.into_iter().map(|parked| (parked.position.offset, parked.reason.what().to_owned())).collect(),
-        total,
-    )
+    (listed.into_iter().map(|parked| (parked.position.offset, parked.reason.what())).collect(), total)
 }
 
 /// The event, its place and its reason come back as they were.
