@@ -11,8 +11,16 @@
 //!
 //! ```no_run
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! # use tidings_core::{Draft, Entity};
-//! # let draft: Draft = unimplemented!();
+//! use tidings_core::{Data, Draft, Entity, Window};
+//!
+//! let draft = Draft {
+//!     kind: "pricing.BasePriceChanged".into(),
+//!     entity: Entity::new("price", "SKU-1")?,
+//!     version: None,
+//!     window: Window::default(),
+//!     traceparent: None,
+//!     data: Data::Json(r#"{"cents":1999}"#.into()),
+//! };
 //! let mut db = rusqlite::Connection::open("pricing.db")?;
 //! tidings_sqlite::outbox::install(&db)?;
 //! let tx = db.transaction()?;
