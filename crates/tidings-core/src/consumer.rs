@@ -108,6 +108,8 @@ pub struct Consumer {
     finished: Vec<(Arc<Event>, Outcome)>,
     gap: Option<String>,
     draining: bool,
+    /// The read under way began before the drain was asked for.
+    stale: bool,
 }
 
 impl Consumer {
@@ -130,6 +132,7 @@ impl Consumer {
             finished: Vec::new(),
             gap: None,
             draining: false,
+            stale: false,
         }
     }
 
@@ -148,6 +151,7 @@ impl Consumer {
     /// Stop once everything now in the log is applied and committed.
     pub fn drain(&mut self) {
         self.draining = true;
+        self.stale = self.state == State::Reading;
     }
 
     /// Whether it was asked to.
@@ -208,6 +212,7 @@ impl Consumer {
     }
 
     fn read(&mut self, read: Read, decide: &dyn Decide) {
+        let stale = std::mem::take(&mut self.stale);
         match read {
             Read::Gap { resume } => {
                 self.gap = Some(format!("records from {} to {resume} are gone", self.next));
@@ -215,7 +220,9 @@ impl Consumer {
                 self.planned = Planned::default();
                 self.state = State::OpeningEpoch;
             }
-            Read::Records(records) if records.is_empty() => self.state = State::Waiting,
+            Read::Records(records) if records.is_empty() => {
+                self.state = if stale { State::Reading } else { State::Waiting };
+            }
             Read::Records(records) => self.take(records, decide),
         }
     }

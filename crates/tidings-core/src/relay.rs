@@ -10,7 +10,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::entity::Entity;
-use crate::error::{Code, Error, Policy};
+use crate::envelope::{Limits, check};
+use crate::error::{Error, Policy};
 use crate::event::{Data, Event};
 use crate::port::{Append, Cursor, Pending, Record, Scan};
 use crate::position::{Mark, Partition, Topic};
@@ -25,8 +26,8 @@ pub struct Settings {
     pub mark_every: Duration,
     /// The longest time that published rows stay unacknowledged; a crash sends at most so much again.
     pub acknowledge_every: Duration,
-    /// The most bytes of data in one event; beyond it, consumers get the news without the body.
-    pub max_data: usize,
+    /// What a reader takes. Of an event whose data is beyond it, consumers get the news without the body.
+    pub limits: Limits,
     /// How failures are waited out.
     pub backoff: Backoff,
 }
@@ -37,7 +38,7 @@ impl Default for Settings {
             batch: 1024,
             mark_every: Duration::from_millis(100),
             acknowledge_every: Duration::from_millis(100),
-            max_data: 1 << 20,
+            limits: Limits::default(),
             backoff: Backoff::default(),
         }
     }
@@ -124,6 +125,8 @@ pub struct Relay {
     marked: Option<Duration>,
     acknowledged_at: Duration,
     draining: bool,
+    /// The scan under way began before the drain was asked for.
+    stale: bool,
 }
 
 impl Relay {
@@ -146,6 +149,7 @@ impl Relay {
             marked: None,
             acknowledged_at: Duration::ZERO,
             draining: false,
+            stale: false,
         }
     }
 
@@ -159,6 +163,7 @@ impl Relay {
     pub fn drain(&mut self) {
         self.draining = true;
         self.caught_up = false;
+        self.stale = self.state == State::Scanning;
     }
 
     /// Whether it was asked to.
@@ -170,7 +175,7 @@ impl Relay {
     /// The answer to the last action comes in, the next action goes out. `now` is monotonic; `random` spreads retries.
     pub fn on(&mut self, now: Duration, random: u64, input: Input) -> Action {
         match (self.state, input) {
-            (_, Input::Failed(error)) => return self.failed(error, random),
+            (_, Input::Failed(error)) => return self.failed(error, now, random),
             (State::BackingOff, _) => {
                 self.state = self.again;
                 return self.act(now);
@@ -214,18 +219,14 @@ impl Relay {
     }
 
     fn scanned(&mut self, now: Duration, scan: Scan) {
-        self.caught_up = scan.complete;
+        self.caught_up = scan.complete && !std::mem::take(&mut self.stale);
         self.batch.clear();
         let rows = scan.rows.len();
         for Pending { cursor, event } in scan.rows {
             self.read = cursor;
             match event {
                 Ok(event) => self.add(cursor, event),
-                Err(reason) => {
-                    // Nobody can say what it names: consumers must know that they do not know.
-                    self.everywhere(&Record::Gap(reason.to_string().into()));
-                    self.parking.push_back((cursor, reason));
-                }
+                Err(reason) => self.give_up(cursor, reason),
             }
         }
         let mark_due = self.marked.is_none_or(|at| now.saturating_sub(at) >= self.settings.mark_every);
@@ -248,22 +249,29 @@ impl Relay {
     }
 
     fn add(&mut self, cursor: Cursor, event: Arc<Event>) {
-        let event = match event.data.len() > self.settings.max_data {
-            false => event,
-            // The news still goes out in its order; only the body stays behind.
-            true => {
-                let (size, limit) = (event.data.len(), self.settings.max_data);
-                let what = format!(
-                    "the data of {} {} is {size} bytes, the limit is {limit}",
-                    event.kind, event.entity
-                );
-                self.parking.push_back((cursor, Arc::new(Error::new(Code::OVERSIZED, what))));
-                Arc::new(Event { data: Data::Empty, ..Event::clone(&event) })
+        let event = match check(&event, &self.settings.limits) {
+            Ok(()) => event,
+            Err(reason) => {
+                // The news still goes out in its order; only the body stays behind.
+                let news = Event { data: Data::Empty, ..Event::clone(&event) };
+                if check(&news, &self.settings.limits).is_err() {
+                    return self.give_up(cursor, Arc::new(reason));
+                }
+                let reason =
+                    reason.at(format_args!("{} {} version {}", event.kind, event.entity, event.stamp));
+                self.parking.push_back((cursor, Arc::new(reason)));
+                Arc::new(news)
             }
         };
         let index = partition_of(&event.entity, self.partitions);
         let partition = Partition { topic: self.topic.clone(), index };
         self.batch.push(Append { partition, record: Record::Event(event) });
+    }
+
+    /// Nobody can say what the row names: consumers must know that they do not know.
+    fn give_up(&mut self, cursor: Cursor, reason: Arc<Error>) {
+        self.everywhere(&Record::Gap(reason.to_string().into()));
+        self.parking.push_back((cursor, reason));
     }
 
     fn parked(&mut self) {
@@ -298,8 +306,14 @@ impl Relay {
         due.saturating_sub(now)
     }
 
-    fn failed(&mut self, error: Error, random: u64) -> Action {
+    fn failed(&mut self, error: Error, now: Duration, random: u64) -> Action {
         match error.kind().policy() {
+            // Nothing depends on it now: marks and events must not wait for a lock that somebody holds.
+            Policy::Backoff if self.state == State::Acknowledging && !self.draining => {
+                self.acknowledged_at = now;
+                self.state = self.rest();
+                self.act(now)
+            }
             // Only the outbox's own rows can be set aside; a log that refuses what was checked here is a defect.
             Policy::Stop | Policy::Park => Action::Stop(error),
             Policy::Backoff => {

@@ -65,7 +65,8 @@ impl DataDir {
         }
         if Self::is_new(path)? {
             // Under another name first, so that a crash in between leaves a directory that is still new.
-            let (made, named) = (path.join("format.new"), path.join("format"));
+            let made = path.join(format!("format.new.{}", std::process::id()));
+            let named = path.join("format");
             let write = || -> std::io::Result<()> {
                 let mut file = File::create(&made)?;
                 writeln!(file, "{MARK} {FORMAT}")?;
@@ -104,7 +105,9 @@ impl DataDir {
         for entry in entries {
             let entry = entry.map_err(|e| io_fault(path, "the directory cannot be read", e))?;
             // "lost+found" is what a fresh file system has.
-            if !matches!(entry.file_name().to_str(), Some("format.new" | "lock" | "lost+found")) {
+            let name = entry.file_name();
+            let name = name.to_string_lossy();
+            if !matches!(&*name, "lock" | "lost+found") && !name.starts_with("format.new.") {
                 return Ok(false);
             }
         }
@@ -245,7 +248,7 @@ mod tests {
             assert_eq!(DataDir::create(&path).err().map(|e| e.code()), created, "create {name}");
         };
         check("empty", &[], Some(Code::STORE_UNKNOWN), None);
-        check("crashed", &[("format.new", ""), ("lock", "")], Some(Code::STORE_UNKNOWN), None);
+        check("crashed", &[("format.new.7", ""), ("lock", "")], Some(Code::STORE_UNKNOWN), None);
         check("ours", &[("format", "tidings 1\n")], None, None);
         check("newer", &[("format", "tidings 2\n")], Some(Code::STORE_TOO_NEW), Some(Code::STORE_TOO_NEW));
         for text in ["", "tidings", "tidings 0", "tidings one", "\u{0}"] {

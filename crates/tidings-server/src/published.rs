@@ -106,21 +106,20 @@ impl Publisher {
 
     fn refuse_repeated(&self, source: &str, event: &DraftEvent) -> Result<()> {
         let Some(id) = &event.id else { return Ok(()) };
-        let sql = "SELECT version FROM tidings_outbox JOIN published USING (seq) WHERE source = ?1 AND published.id = ?2";
-        let known: Option<i64> = self
+        let sql = "SELECT version FROM published LEFT JOIN tidings_outbox USING (seq) WHERE source = ?1 AND published.id = ?2";
+        let known: Option<Option<i64>> = self
             .connection
             .query_row(sql, params![source, id], |row| row.get(0))
             .optional()
             .map_err(fault)?;
         match known {
             None => Ok(()),
-            Some(version) => Err(Error::new(
-                Code::VERSION_REGRESSED,
-                format!(
-                    "the event {id} of {source} has been published before, as version {version} of {}",
-                    event.draft.entity
-                ),
-            )),
+            Some(version) => {
+                let version = version
+                    .map_or_else(String::new, |v| format!(", as version {v} of {}", event.draft.entity));
+                let what = format!("the event {id} of {source} has been published before{version}");
+                Err(Error::new(Code::VERSION_REGRESSED, what))
+            }
         }
     }
 

@@ -228,3 +228,14 @@ fn what_a_parked_event_may_have_touched_is_fenced_and_if_nobody_knows_it_is_a_ga
     let planned = plan(&[event(3, "42", 7, "bad")], &Panics);
     assert!(planned.gap.is_some() && planned.actions.len() == 1, "{planned:?}");
 }
+
+#[test]
+fn a_read_from_before_the_drain_does_not_end_it() {
+    let mut consumer = started(false);
+    consumer.drain();
+    assert!(
+        matches!(step(&mut consumer, 1, records(vec![])), Action::Read(Offset(3))),
+        "what was appended since"
+    );
+    assert!(matches!(step(&mut consumer, 2, records(vec![])), Action::Drained));
+}

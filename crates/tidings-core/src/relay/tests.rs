@@ -1,4 +1,5 @@
 use super::*;
+use crate::error::Code;
 use crate::time::{Time, Window};
 use crate::version::{Stamp, Version};
 
@@ -145,4 +146,39 @@ fn s111_an_entity_keeps_its_partition() {
         let found = partition_of(&entity, 8);
         assert_eq!(found, of_8, "{id}: a change here reorders every deployed topic");
     }
+}
+
+#[test]
+fn a_scan_from_before_the_drain_does_not_end_it() {
+    let mut relay = started();
+    relay.drain();
+    assert!(matches!(relay.on(ms(1), 0, scan(vec![], true)), Action::Append), "a mark is due");
+    assert!(
+        matches!(relay.on(ms(2), 0, Input::Done), Action::Scan { .. }),
+        "what was committed since the scan began"
+    );
+    assert!(matches!(relay.on(ms(3), 0, scan(vec![], true)), Action::Drained));
+}
+
+#[test]
+fn an_acknowledgement_that_cannot_be_made_now_holds_nothing_up() {
+    let mut relay = started();
+    relay.on(ms(200), 0, scan(vec![row(6)], true));
+    assert!(matches!(relay.on(ms(201), 0, Input::Done), Action::Acknowledge(Cursor(6))));
+    let locked = Input::Failed(Error::new(Code::BUSY, "the outbox"));
+    assert!(matches!(relay.on(ms(202), 0, locked), Action::Wait { .. }));
+    relay.on(ms(310), 0, Input::Done);
+    relay.on(ms(311), 0, scan(vec![], true));
+    assert!(matches!(relay.on(ms(312), 0, Input::Done), Action::Acknowledge(Cursor(6))), "later");
+}
+
+#[test]
+fn data_that_no_reader_takes_sends_its_news_without_it() {
+    let mut relay = started();
+    let deep = event("42", 6, Data::Json(("[".repeat(40) + &"]".repeat(40)).into()));
+    relay.on(ms(1), 0, scan(vec![Pending { cursor: Cursor(6), event: Ok(deep) }], false));
+    assert!(matches!(relay.on(ms(2), 0, Input::Done), Action::Append));
+    let sent =
+        relay.batch().iter().map(|append| matches!(append.record, Record::Event(_))).collect::<Vec<_>>();
+    assert_eq!(sent, [true], "its entity is known, so it is no gap");
 }

@@ -4,8 +4,9 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::State;
-use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::middleware::Next;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
@@ -30,6 +31,7 @@ impl Server {
     pub(crate) fn start(listener: TcpListener, platform: Arc<Platform>, console: Arc<Console>) -> Self {
         let (stop, mut stopped) = watch::channel(false);
         let router = retail::http::router(platform).merge(routes(console)).fallback(nothing_here);
+        let router = router.layer(axum::middleware::from_fn(only_from_here));
         let task = tokio::spawn(async move {
             let stopped = async move {
                 // If nobody is left to stop it, it is over, too.
@@ -51,6 +53,23 @@ impl Server {
             self.task.abort();
         }
     }
+}
+
+/// No other site's page may read or change anything here, nor a name that has been pointed at this address.
+async fn only_from_here(request: Request, next: Next) -> Response {
+    if is_from_here(request.headers()) {
+        return next.run(request).await;
+    }
+    let error = "this address answers only programs and pages of this machine; use http://127.0.0.1";
+    (StatusCode::FORBIDDEN, axum::Json(json!({ "error": error, "code": "ELSEWHERE" }))).into_response()
+}
+
+fn is_from_here(headers: &HeaderMap) -> bool {
+    let header = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
+    let host = header(header::HOST).unwrap_or_default();
+    let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
+    let own = header(header::ORIGIN).is_none_or(|origin| origin == format!("http://{host}"));
+    own && matches!(name, "127.0.0.1" | "localhost" | "[::1]")
 }
 
 fn routes(console: Arc<Console>) -> Router {
@@ -117,4 +136,27 @@ async fn nothing_here() -> Response {
         "code": "NOT_FOUND",
     });
     (StatusCode::NOT_FOUND, axum::Json(body)).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_this_machine_is_answered() {
+        for (host, origin, answered) in [
+            ("127.0.0.1:7878", None, true),
+            ("localhost:7878", Some("http://localhost:7878"), true),
+            ("127.0.0.1:7878", Some("http://evil.example"), false),
+            ("127.0.0.1:7878", Some("null"), false),
+            ("evil.example:7878", None, false),
+            ("127.0.0.1.evil.example", None, false),
+            ("", None, false),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::HOST, HeaderValue::from_static(host));
+            origin.map(|origin| headers.insert(header::ORIGIN, HeaderValue::from_static(origin)));
+            assert_eq!(is_from_here(&headers), answered, "{host} {origin:?}");
+        }
+    }
 }

@@ -72,6 +72,11 @@ impl Ended {
             let what = format!("{} records were not judged, so nothing is proved", self.found.unrecorded);
             complaints.push(Error::new(Code::DEFECT, what));
         }
+        let late = self.found.verdict.counts.late;
+        if late > 0 {
+            let what = format!("{late} records came too late to be judged with what they belong to");
+            complaints.push(Error::new(Code::DEFECT, what));
+        }
         let Account { expected, applied, superseded, parked, .. } = self.account();
         let told: u64 = self.stats.contexts.iter().map(|context| context.events).sum();
         if self.failure.is_none() && expected != applied + superseded + parked {
@@ -119,7 +124,7 @@ impl Ended {
              applied   {} after the commit, half of them; 99 in 100 within {}\n\
              reads     {} judged, {:.1}% from the cache; {} over HTTP\n\
              honest    {} stale, {} falsely labelled, {} versions went back, {} never committed, {} events lost\n\
-             left      {unpublished} unpublished, {unapplied} unapplied, {} parked\n",
+             left      {unpublished} unpublished, {unapplied} unapplied, {} parked\n{}",
             units::duration(self.ran),
             count(expected),
             count(applied),
@@ -136,6 +141,19 @@ impl Ended {
             counts.invented,
             counts.lost,
             self.parked_total,
+            self.failed(),
+        )
+    }
+
+    /// What went wrong without breaking a promise; nothing, if nothing did.
+    fn failed(&self) -> String {
+        let (changes, reads) = (self.totals.changes_failed, self.totals.reads_failed);
+        let (http, gaps) = (self.http_failed, self.stats.consumer.gaps);
+        if changes + reads + http + gaps == 0 {
+            return String::new();
+        }
+        format!(
+            "failed    {changes} changes, {reads} reads, {http} reads over HTTP; {gaps} gaps in the log\n"
         )
     }
 

@@ -103,7 +103,7 @@ fn a_change_is_seen_by_the_next_reader_and_on_the_console() {
     }
     assert!(!html.contains("http://") && !html.contains("https://"), "nothing is fetched from elsewhere");
     let mut stream = dev.connect().unwrap();
-    write!(stream, "GET /console/events HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
+    write!(stream, "GET /console/events HTTP/1.1\r\nhost: {}\r\n\r\n", dev.host).unwrap();
     let mut seen = Vec::new();
     let boards = until("two boards", || {
         let mut block = [0; 4096];

@@ -11,7 +11,7 @@ use tidings_core::{Code, Error, Result, Time};
 use super::{check_version, row, schema_version, signed, unsigned};
 use crate::clock::{Clock, system_clock};
 use crate::fault::fault;
-use crate::open::{self, Sync};
+use crate::open::{self, Sync, wait_for_locks};
 use crate::watch::Watch;
 use crate::worker::Worker;
 
@@ -127,8 +127,12 @@ impl Outbox for SqliteOutbox {
     fn acknowledge(&self, cursor: Cursor) -> Boxed<'_, Result<()>> {
         Box::pin(self.worker.call(move |connection| {
             let sql = "UPDATE tidings_meta SET value = ?1 WHERE name = 'acknowledged' AND value < ?1";
-            let mut update = connection.prepare_cached(sql).map_err(fault)?;
-            update.execute([signed(cursor.0)]).map(drop).map_err(fault)
+            // Reading and marking must not wait behind a lock that another process holds; the relay asks again.
+            connection.busy_handler(None).map_err(fault)?;
+            let done =
+                connection.prepare_cached(sql).and_then(|mut update| update.execute([signed(cursor.0)]));
+            wait_for_locks(connection).map_err(fault)?;
+            done.map(drop).map_err(fault)
         }))
     }
 

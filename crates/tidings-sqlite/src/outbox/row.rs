@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use rusqlite::Row;
 use rusqlite::types::ValueRef;
-use tidings_core::envelope::{self, Limits};
 use tidings_core::port::{Cursor, Pending};
 use tidings_core::{Code, Data, Entity, Error, Event, Result, Stamp, Time, Timeline, Version, Window};
 
@@ -18,10 +17,7 @@ pub(super) fn pending(row: &Row<'_>, source: &Arc<str>) -> rusqlite::Result<(Pen
         ValueRef::Text(bytes) | ValueRef::Blob(bytes) => bytes.len(),
         _ => 0,
     };
-    let event = event(row, source).and_then(|event| {
-        envelope::check(&event, &Limits::default())?;
-        Ok(Arc::new(event))
-    });
+    let event = event(row, source).map(Arc::new);
     let event = event.map_err(|e| Arc::new(e.at(format_args!("outbox row {}", cursor.0))));
     Ok((Pending { cursor, event }, bytes))
 }

@@ -123,7 +123,8 @@ BEGIN
         THEN RAISE(ABORT, 'the entity has used the highest version there is; start a new timeline [TD1007]')
 
         -- Bytes travel as base64.
-        WHEN length(CAST(NEW.data AS BLOB)) * CASE typeof(NEW.data) WHEN 'blob' THEN 4 ELSE 3 END / 3
+        WHEN length(CAST(NEW.data AS BLOB)) * CASE WHEN typeof(NEW.data) = 'blob'
+                OR ifnull(NEW.contenttype, 'application/json') <> 'application/json' THEN 4 ELSE 3 END / 3
             > (SELECT value FROM tidings_meta WHERE name = 'max_data_bytes')
         THEN RAISE(ABORT, 'the data is larger than the limit; carry a reference instead of the body [TD1002]')
     END;

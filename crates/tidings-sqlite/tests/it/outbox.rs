@@ -305,7 +305,6 @@ async fn a_row_written_past_the_trigger_is_told_apart() {
         "'x', 'price', '1', 'T', 'two', 0, 0, NULL",
         "'x', 'price', '1', 'T', 0, 0, 0, NULL",
         "'x', 'price', '1', 'T', 1, -1, 0, NULL",
-        "'x', 'price', '1', 'T', 1, 0, 0, '{'",
         "'x', 'price', '1', 'T', 1, 0, 0, 7",
         "'x', 'price', '1', CAST(x'FF' AS TEXT), 1, 0, 0, NULL",
     ] {
@@ -317,7 +316,13 @@ async fn a_row_written_past_the_trigger_is_told_apart() {
         let error = rows.last().unwrap().event.as_ref().expect_err(values);
         assert!(error.to_string().starts_with(&format!("outbox row {}", rows.len())), "{error}");
     }
-    assert!(service.rows().await[0].event.is_ok());
+    let rows = service.rows().await;
+    assert!(rows[0].event.is_ok());
+    // Data alone does not hide what a row is about: the relay sends its news without it.
+    let sql =
+        format!("INSERT INTO tidings_outbox ({columns}) VALUES ('x', 'price', '1', 'T', 2, 0, 0, '{{')");
+    service.connect().execute_batch(&sql).unwrap();
+    assert!(service.rows().await.last().unwrap().event.is_ok());
 }
 
 #[tokio::test]
