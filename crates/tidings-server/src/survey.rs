@@ -115,6 +115,8 @@ impl Survey {
         let mut positions = log.groups().await?;
         positions.extend(projected(dir)?.into_iter().map(|p| (EXPERIENCE.to_owned(), p)));
         let mut groups: Vec<_> = positions.iter().map(|(group, _)| group.clone()).collect();
+        groups.extend(log.parked_counts().await?.into_iter().map(|(group, _)| group));
+        groups.sort();
         groups.dedup();
         for (group, position) in positions {
             self.groups.push(lag(log, group, position).await?);

@@ -9,18 +9,30 @@ use retail::catalog::CONTENT;
 use retail::inventory::STOCK;
 use retail::pricing::PRICE;
 use rusqlite::{Connection, OpenFlags};
-use tidings_core::port::{Log, Outbox, Read, ReadLimit, Record as Stored};
+use tidings_core::port::{Log, Outbox, Parking, Read, ReadLimit, Record as Stored};
 use tidings_core::{Entity, Offset, Partition, Position, Result, Stamp, Version};
 use tidings_sqlite::{SqliteLog, fault};
 use tidings_testkit::history::{Commit, Record};
 
+use super::recorder::COPY;
 use crate::data_dir::DataDir;
 use crate::published;
 use crate::survey::{self, OUTBOXES, PROJECTION};
 
+/// The most parked events that are taken into account.
+const MOST_PARKED: usize = 100_000;
+
 /// What an earlier run left, and how many events of it wait; `None` if there was none that came so far.
 pub(crate) async fn known(dir: &DataDir, log: &SqliteLog) -> Result<(Option<Vec<Record>>, u64)> {
     let Some(mut known) = shown(dir)? else { return Ok((None, 0)) };
+    // What was set aside is not shown there, and its owner has it all the same.
+    let (parked, _) = log.parked(COPY, MOST_PARKED).await?;
+    known.extend(
+        parked.into_iter().map(|parked| Record::Baseline {
+            entity: parked.event.entity.clone(),
+            stamp: parked.event.stamp,
+        }),
+    );
     let shown = known.len();
     known.extend(waiting(dir, log).await?);
     let resumed = (known.len() - shown) as u64;

@@ -132,3 +132,33 @@ fn without_a_directory_nothing_stays_behind() {
     assert!(output.status.success(), "{output:?}");
     assert_eq!(std::fs::read_dir(temp.path()).unwrap().count(), 0);
 }
+
+#[test]
+fn what_was_parked_before_a_restart_is_no_surprise_after_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let args = ["--data", path(dir.path()), "--load", "0", "--products", "20"];
+    let dev = Dev::start(&args);
+    // A service in another language, whose event nobody here can read.
+    let mut db = rusqlite::Connection::open(dir.path().join("pricing.db")).unwrap();
+    tidings_sqlite::wait_for_locks(&db).unwrap();
+    let tx = db.transaction().unwrap();
+    tx.execute_batch(
+        "UPDATE price SET base_cents = 1, version = version + 1 WHERE sku = 'SKU-00001' AND region = 'eu';
+         INSERT INTO tidings_publish (type, entity, version, data)
+         SELECT 'pricing.BasePriceChanged', 'price/' || sku || '/' || region, version, '{\"other\":true}'
+         FROM price WHERE sku = 'SKU-00001' AND region = 'eu';",
+    )
+    .unwrap();
+    tx.commit().unwrap();
+    let parked = || (status(dir.path())["parked_total"].as_u64() > Some(0)).then_some(());
+    until("the event is parked", parked);
+    // Its checker saw nobody commit that; what counts is the next one's verdict.
+    drop(dev);
+
+    let dev = Dev::start(&args);
+    let (code, body) = dev.get("/products/SKU-00001?region=eu");
+    assert_eq!(code, 200, "{body}");
+    assert_eq!(serde_json::from_str::<Value>(&body).unwrap()["product"]["base_cents"], 1);
+    let said = dev.stop("-INT");
+    assert_eq!(said.code, Some(0), "its owner has the new price, and that is no invention: {said:?}");
+}
