@@ -14,7 +14,7 @@ use crate::fault::{fault, fault_at};
 /// How long a lock held by another connection is waited for.
 pub(crate) const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Has a connection wait up to 5 s for a lock that another one holds, looking again every quarter of a millisecond.
+/// Has a connection wait about 5 s for a lock that another one holds, looking again every quarter of a millisecond.
 ///
 /// For every connection that shares a database file with an outbox: SQLite's own `busy_timeout` sleeps up to a tenth of a
 /// second at a time, in which a busy writer and a relay keep missing each other.

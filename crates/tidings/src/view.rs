@@ -123,7 +123,8 @@ where
         Self(inner)
     }
 
-    /// What is cached under `key` and may be served now, without loading. Takes no lock of ours and allocates nothing.
+    /// What is cached under `key` and may be served now, without loading. Allocates nothing, and takes no lock of ours unless
+    /// something that shares a stripe with what the answer depends on has moved since it was last found good.
     #[must_use]
     pub fn cached(&self, key: &K) -> Option<Cached<V>> {
         match self.0.look(key) {
