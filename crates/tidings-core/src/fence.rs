@@ -10,14 +10,20 @@
 //! before a load read anything; an entry's stamp is the tick up to which it was found good.
 //!
 //! - [`rule`]: the accept rule;
-//! - [`floors`]: the bounded memory of floors, and what forgetting costs.
+//! - [`floors`]: the bounded memory of floors, and what forgetting costs;
+//! - [`landing`]: whether a load is kept, and what may be said of an answer;
+//! - [`knowledge`]: how far a copy has caught up, by the marks it has applied.
 //!
 //! Races R1-R14 of the literature on caches are named tests of the toolkit, which runs this with atomics and locks.
 
 pub mod floors;
+pub mod knowledge;
+pub mod landing;
 pub mod rule;
 
 pub use floors::{Floors, Limits, Raised};
+pub use knowledge::{Knowledge, Known};
+pub use landing::{Claim, Doubt, Ticket};
 pub use rule::{Held, Refusal, Standing, stands};
 
 /// The fence's own order of events. Zero is before the first invalidation.

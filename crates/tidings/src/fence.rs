@@ -16,17 +16,15 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use tidings_core::fence::{Fingerprint, Floors, Held, Limits, Raised, Refusal, Tick};
+use tidings_core::fence::{Fingerprint, Floors, Held, Knowledge, Known, Limits, Raised, Refusal, Tick};
 use tidings_core::port::{Batch, Boxed, Store};
 use tidings_core::{Action, Entity, Event, Partition, Region, Result, Stamp, Time, Timeline, Topic};
 
 use crate::clock::{Clock, Moment};
 
 mod hold;
-mod knowledge;
 
 pub(crate) use hold::Hold;
-use knowledge::Knowledge;
 
 /// Few enough to stay in a core's own cache: 64 KiB.
 const STRIPES: usize = 1 << 13;
@@ -317,7 +315,7 @@ impl Fence {
         let (elapsed, wall) = (self.clock.elapsed(), self.clock.wall());
         let age = wall.since(time).saturating_add(self.settings.clock_error);
         let mut knowledge = self.knowledge.lock();
-        knowledge.advance(consumer, partition, knowledge::Known { time, since: elapsed.saturating_sub(age) });
+        knowledge.advance(consumer, partition, Known { time, since: elapsed.saturating_sub(age) });
         // What fills taught is settled once every view's sources have told everything from before it.
         let mut settled = Some(Duration::MAX);
         self.each_view(|view| {

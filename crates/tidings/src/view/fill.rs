@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use tidings_core::fence::{Held, Tick};
+use tidings_core::fence::{Held, Ticket};
 use tidings_core::{Code, Error, Region, Stamp, Time, Version, name};
 
 use crate::clock::Moment;
@@ -62,14 +62,6 @@ struct Told {
 
 /// The most dependencies of one load.
 const MOST: usize = 256;
-
-/// The order and time of a moment before the load read anything.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Ticket {
-    pub(crate) tick: Tick,
-    pub(crate) epoch: u32,
-    pub(crate) started: Duration,
-}
 
 impl Fill {
     pub(crate) fn new(fence: Arc<Fence>, ticket: Ticket) -> Self {

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use tidings_core::Error;
-use tidings_core::fence::Refusal;
+use tidings_core::fence::{Refusal, Ticket};
 use tokio::sync::Notify;
 
 use super::entry::Entry;
-use super::fill::{Fill, Ticket};
+use super::fill::Fill;
 
 /// What a load ended with.
 pub(crate) enum Landing<V> {

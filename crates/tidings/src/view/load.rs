@@ -8,15 +8,17 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use tidings_core::certificate::{Cause, Certificate, Freshness, Path};
+use tidings_core::fence::landing::{
+    Claim, Doubt, Ticket, claim, is_followed, is_no_use, is_worth_repeating, verdict,
+};
 use tidings_core::fence::{Held, Refusal, Tick};
 use tidings_core::retry::Backoff;
 use tidings_core::truth::OnFailure;
 use tidings_core::{Code, Error, Result};
 
 use super::entry::Entry;
-use super::fill::{BoxError, Fill, Loaded, Ticket};
+use super::fill::{BoxError, Fill, Loaded};
 use super::flight::{Answer, Flight, Landing};
-use super::look::Doubt;
 use super::{ATTEMPTS, FLIGHT_SHARDS, Inner, count};
 use crate::cached::Cached;
 use crate::clock::Moment;
@@ -103,11 +105,8 @@ where
         })
     }
 
-    /// Whether a caller who waited must load for itself: news came between that load's ticket and this read, and the
-    /// fence refused what was loaded; or the load began too long before this read.
     fn is_no_use(&self, answer: &Answer<V>, began: Duration, arrived: Tick) -> bool {
-        let outrun = answer.refusal.is_some() && arrived > answer.ticket.tick;
-        outrun || began.saturating_sub(answer.ticket.started) > self.bound
+        is_no_use(answer.refusal.is_some(), &answer.ticket, arrived, began, self.bound)
     }
 
     /// Joins the flight for this key, or starts one: callers who come after news that a load cannot have seen must
@@ -166,9 +165,7 @@ where
                 Err(invalid) => return Landing::Failed(invalid.at(format!("a load of view {}", self.name))),
             };
             let (entry, refusal) = self.land(key, loaded, holds, &fill);
-            let again =
-                matches!(refusal, Some(Refusal::BelowFloor(_) | Refusal::Epoch)) && attempt < ATTEMPTS;
-            if !again {
+            if !is_worth_repeating(refusal) || attempt >= ATTEMPTS {
                 return Landing::Answer(Answer { entry, seen: fill.seen(), ticket: fill.ticket(), refusal });
             }
             self.pause(attempt).await;
@@ -194,12 +191,9 @@ where
     ) -> (Arc<Entry<V>>, Option<Refusal>) {
         let now = self.fence.clock().elapsed();
         let ticket = fill.ticket();
-        let verdict = self.fence.admit(&holds, ticket.tick, self.teaches());
-        let verdict = match verdict {
-            _ if ticket.epoch != self.epoch.load(Ordering::Acquire) => Err(Refusal::Epoch),
-            _ if now.saturating_sub(ticket.started) > self.fence.settings().keep => Err(Refusal::Late),
-            verdict => verdict,
-        };
+        let admitted = self.fence.admit(&holds, ticket.tick, self.teaches());
+        let keep = self.fence.settings().keep;
+        let verdict = verdict(admitted, &ticket, self.epoch.load(Ordering::Acquire), now, keep);
         let life =
             |ttl: Duration| Moment::of(now.saturating_add(ttl.mul_f64(1.0 - self.jitter * self.roll())));
         let hard = life(self.hard).min(fill.hard_limit());
@@ -223,14 +217,9 @@ where
         (entry, verdict.err())
     }
 
-    /// Whether marks may vouch for what was loaded. It must depend on something; the state that was read must not be
-    /// from before this copy began to follow; and what was read without a version must not be from before the ticket,
-    /// or the news of what it lacks may have come and gone already.
     fn is_followed(&self, holds: &[Hold], fill: &Fill) -> bool {
-        let seen = fill.seen();
-        let in_step = fill.is_in_step() || seen >= fill.ticket().started;
-        let versioned = || holds.iter().all(|hold| matches!(hold.held(), Held::At(_)));
-        !holds.is_empty() && seen >= self.fence.followed_since() && (in_step || versioned())
+        let held = holds.iter().map(Hold::held);
+        is_followed(held, fill.seen(), &fill.ticket(), fill.is_in_step(), self.fence.followed_since())
     }
 
     /// Whether the versions that its loads see may raise floors: only if marks will say when that is settled.
@@ -241,27 +230,21 @@ where
     /// What can be said of an answer to a read that began at `began`.
     fn certify(&self, answer: Answer<V>, began: Duration, path: Path) -> Result<Cached<V>> {
         let Answer { entry, seen, refusal, .. } = answer;
-        let age = began.saturating_sub(seen);
         let path = if refusal.is_none() { path } else { Path::SourceUnkept };
         let behind = || {
             let what = format!("view {}: the source is behind what is already known", self.name);
             Error::new(Code::SOURCE_BEHIND, what)
         };
-        let freshness = match refusal {
-            Some(Refusal::BelowFloor(_)) => return self.beyond(entry, path, Cause::SourceBehind, behind()),
-            _ if age > self.bound => return self.beyond(entry, path, Cause::SourceBehind, behind()),
-            Some(Refusal::Forgotten | Refusal::Late) if self.on_failure == OnFailure::Refuse => {
-                return Err(behind());
+        match claim(refusal, seen, began, self.bound, self.on_failure) {
+            Claim::Beyond(cause) => self.beyond(entry, path, cause, behind()),
+            Claim::Refused => Err(behind()),
+            Claim::Is(freshness) => {
+                if freshness == Freshness::Unverified {
+                    count(&self.counts.unverified);
+                }
+                Ok(labelled(entry, path, freshness))
             }
-            Some(Refusal::Forgotten | Refusal::Late) => {
-                count(&self.counts.unverified);
-                Freshness::Unverified
-            }
-            // What merely moved during the load was still read after the read began: not kept, but an answer.
-            _ if seen >= began => Freshness::Fresh,
-            _ => Freshness::Within(age),
-        };
-        Ok(labelled(entry, path, freshness))
+        }
     }
 
     /// The source failed: what is held may still do, by class, if nothing is known against it even now.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use tidings_core::certificate::{Certificate, Freshness, Path};
+use tidings_core::fence::landing::{Doubt, doubt};
 
 use super::Inner;
 use super::entry::Entry;
@@ -23,17 +24,6 @@ pub(super) enum Look<V> {
     Doubtful(Arc<Entry<V>>, Doubt),
 }
 
-/// Why an entry that the fence does not refuse may still not be served as good.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Doubt {
-    /// Its hard time to live, or the window it holds in, is over.
-    Expired,
-    /// This copy may have missed something: the view's epoch has moved since it was loaded.
-    Unverified,
-    /// This copy has been blind for longer than the bound.
-    TooOld,
-}
-
 impl<K: Hash + Eq, V> Inner<K, V> {
     pub(super) fn look(&self, key: &K) -> Look<V> {
         let Some(entry) = self.cache.get(key) else { return Look::Miss };
@@ -44,15 +34,12 @@ impl<K: Hash + Eq, V> Inner<K, V> {
             return Look::Miss;
         }
         let now = self.fence.clock().moment();
-        if now.plus(Moment::BLUR) >= entry.hard && self.fence.is_enforced() {
-            return Look::Doubtful(entry, Doubt::Expired);
-        }
-        if entry.epoch != self.epoch.load(Ordering::Acquire) && self.fence.is_enforced() {
-            return Look::Doubtful(entry, Doubt::Unverified);
-        }
-        let age = now.age_of(known);
-        if age > self.bound_units && self.fence.is_enforced() {
-            return Look::Doubtful(entry, Doubt::TooOld);
+        let (expired, age) = (now.plus(Moment::BLUR) >= entry.hard, now.age_of(known));
+        let same_epoch = entry.epoch == self.epoch.load(Ordering::Acquire);
+        if let Some(doubt) = doubt(expired, same_epoch, age > self.bound_units)
+            && self.fence.is_enforced()
+        {
+            return Look::Doubtful(entry, doubt);
         }
         self.counts.hit(holds.first().map_or(0, |hold| hold.key.0));
         let aging = now >= entry.soft;

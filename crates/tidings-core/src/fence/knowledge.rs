@@ -4,28 +4,29 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidings_core::{Partition, Time, Topic};
+use crate::position::{Partition, Topic};
+use crate::time::Time;
 
 /// Everything committed before this has been applied here.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Known {
+pub struct Known {
     /// By the source's clock.
-    pub(super) time: Time,
+    pub time: Time,
     /// By our monotonic clock, never later than it was.
-    pub(super) since: Duration,
+    pub since: Duration,
 }
 
 /// The newest mark of each partition that is being followed, for each consumer that follows it: what one has applied
 /// says nothing about another.
 #[derive(Debug, Default)]
-pub(super) struct Knowledge(BTreeMap<Topic, Followed>);
+pub struct Knowledge(BTreeMap<Topic, Followed>);
 
 /// What each consumer knows of each partition of a topic.
 type Followed = BTreeMap<(Arc<str>, u32), Option<Known>>;
 
 impl Knowledge {
     /// This consumer follows these partitions from now on; nothing is known of them yet.
-    pub(super) fn begin(&mut self, consumer: &str, partitions: &[Partition]) {
+    pub fn begin(&mut self, consumer: &str, partitions: &[Partition]) {
         let consumer: Arc<str> = consumer.into();
         for partition in partitions {
             let followed = self.0.entry(partition.topic.clone()).or_default();
@@ -34,7 +35,7 @@ impl Knowledge {
     }
 
     /// A consumer has applied a mark. Only upwards: a mark that was sent twice proves no less than it did.
-    pub(super) fn advance(&mut self, consumer: &str, partition: &Partition, known: Known) {
+    pub fn advance(&mut self, consumer: &str, partition: &Partition, known: Known) {
         let followed = self.0.entry(partition.topic.clone()).or_default();
         let newest = followed.entry((consumer.into(), partition.index)).or_default();
         if newest.is_none_or(|newest| newest.time < known.time) {
@@ -43,7 +44,8 @@ impl Knowledge {
     }
 
     /// What is known of a whole topic: no more than of its least known partition.
-    pub(super) fn of(&self, topic: &Topic) -> Option<Known> {
+    #[must_use]
+    pub fn of(&self, topic: &Topic) -> Option<Known> {
         let partitions = self.0.get(topic)?.values().copied().collect::<Option<Vec<_>>>()?;
         partitions.into_iter().min_by_key(|known| known.since)
     }
