@@ -1,7 +1,7 @@
 //! The one place where the toolkit learns what time it is.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tidings_core::Time;
@@ -17,6 +17,7 @@ pub struct Clock(Source);
 enum Source {
     System { start: Instant, coarse: coarsetime::Instant, wall: Time },
     Manual(Arc<AtomicU64>),
+    Runtime { start: tokio::time::Instant, wall: Time, offset: Arc<AtomicI64> },
 }
 
 /// A moment on the hit path: hundredths of a second of [`Clock::elapsed`], rounded down; good for more than a year. Eight bytes would be too
@@ -74,7 +75,24 @@ impl Clock {
         Self(Source::Manual(Arc::new(AtomicU64::new(0))))
     }
 
-    /// Moves a manual clock, and every clone of it, forward. The system's clock does not listen.
+    /// A clock that goes by the async runtime's, and shows `wall` now: on a paused runtime it moves as the runtime moves it.
+    /// Make and read it inside that runtime.
+    #[must_use]
+    pub fn of_runtime(wall: Time) -> Self {
+        Self(Source::Runtime { start: tokio::time::Instant::now(), wall, offset: Arc::default() })
+    }
+
+    /// Sets the machine's time under a clock of the runtime, and under every clone of it, as an operator or a time server
+    /// does: as with the system's, the clock follows it forward, and never falls behind its own steady time. Other clocks
+    /// do not listen.
+    pub fn set_wall(&self, to: Time) {
+        if let Source::Runtime { start, wall, offset } = &self.0 {
+            let steady = wall.plus(start.elapsed());
+            offset.store(to.micros().saturating_sub(steady.micros()), Ordering::Release);
+        }
+    }
+
+    /// Moves a manual clock, and every clone of it, forward. Other clocks do not listen.
     pub fn advance(&self, by: Duration) {
         if let Source::Manual(nanos) = &self.0 {
             nanos.fetch_add(u64::try_from(by.as_nanos()).unwrap_or(u64::MAX), Ordering::AcqRel);
@@ -88,6 +106,7 @@ impl Clock {
             + match &self.0 {
                 Source::System { start, .. } => start.elapsed(),
                 Source::Manual(nanos) => Duration::from_nanos(nanos.load(Ordering::Acquire)),
+                Source::Runtime { start, .. } => start.elapsed(),
             }
     }
 
@@ -98,6 +117,10 @@ impl Clock {
             // Forward the system's clock may jump: sources elsewhere on this machine follow it.
             Source::System { start, wall, .. } => wall.plus(start.elapsed()).max(system_time()),
             Source::Manual(_) => Time::from_micros(0).plus(self.elapsed() - Self::PAST),
+            Source::Runtime { start, wall, offset } => {
+                let ahead = u64::try_from(offset.load(Ordering::Acquire)).unwrap_or(0);
+                wall.plus(start.elapsed()).plus(Duration::from_micros(ahead))
+            }
         }
     }
 
@@ -109,7 +132,7 @@ impl Clock {
                 let elapsed = coarsetime::Instant::now().duration_since(*coarse);
                 Moment(u32::try_from(elapsed.as_millis() / 10).unwrap_or(u32::MAX)).plus(PAST)
             }
-            Source::Manual(_) => Moment::of(self.elapsed()),
+            Source::Manual(_) | Source::Runtime { .. } => Moment::of(self.elapsed()),
         }
     }
 }
@@ -117,4 +140,24 @@ impl Clock {
 fn system_time() -> Time {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Time::from_micros(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_clock_of_the_runtime_moves_with_it_and_only_its_wall_is_set() {
+        let clock = Clock::of_runtime(Time::from_micros(1_000_000));
+        tokio::time::advance(Duration::from_millis(30)).await;
+        assert_eq!(clock.elapsed(), Clock::PAST + Duration::from_millis(30));
+        assert_eq!(clock.moment(), Moment(PAST + 3));
+        assert_eq!(clock.wall().micros(), 1_030_000);
+        clock.set_wall(Time::from_micros(9_000_000));
+        tokio::time::advance(Duration::from_millis(1)).await;
+        assert_eq!(clock.clone().wall().micros(), 9_001_000, "forward it follows");
+        clock.set_wall(Time::from_micros(5));
+        assert_eq!(clock.wall().micros(), 1_031_000, "but never falls behind its own steady time");
+        assert_eq!(clock.elapsed(), Clock::PAST + Duration::from_millis(31));
+    }
 }

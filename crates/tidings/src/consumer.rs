@@ -3,19 +3,19 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use tidings_core::consumer::{Action, Input, Settings};
-use tidings_core::port::{Batch, Boxed, Log, Parked, Parking, ReadLimit, Store};
-use tidings_core::{Error, Event, Offset, Outcome, Partition, Position, Result, Topic};
+use tidings_core::consumer::Settings;
+use tidings_core::port::{Log, Parking, Store};
+use tidings_core::{Event, Outcome, Partition, Position, Result, Time, Topic};
 use tokio::task::JoinSet;
 
-use crate::clock::Clock;
-use crate::relay::random;
 use crate::running::{Running, Stopping, persist};
 
 mod builder;
+mod lane;
 mod rules;
 
 pub use builder::ConsumerBuilder;
+use lane::Lane;
 use rules::Rules;
 
 /// Where a consumer begins.
@@ -30,10 +30,27 @@ pub enum Start {
     At(Vec<Position>),
 }
 
-/// Hears what becomes of each event. Called on the consumer's task: be quick.
+/// Hears what becomes of each event. Called on the consumer's tasks, after the fact: be quick.
 pub trait Observer: Send + Sync {
     /// These events' effects are done. An event may come more than once.
     fn outcomes(&self, outcomes: &[(Arc<Event>, Outcome)]);
+
+    /// Every store follows these positions from now on. Those that keep no position of their own have opened an epoch.
+    fn began(&self, positions: &[Position]) {
+        let _ = positions;
+    }
+
+    /// What this partition's source had committed before `time`, by its own clock, has been applied by every store, but
+    /// for what was parked or a gap. Comes after the outcomes of the same batch.
+    fn caught_up(&self, partition: &Partition, time: Time) {
+        let _ = (partition, time);
+    }
+
+    /// Something was missed in this partition: every store has opened an epoch. Comes before anything of the
+    /// same batch is applied.
+    fn gap(&self, partition: &Partition, why: &str) {
+        let _ = (partition, why);
+    }
 }
 
 /// Follows topics of the log and keeps stores honest by the rules of the service that owns them.
@@ -119,6 +136,7 @@ impl Consumer {
         for store in &self.stores {
             persist(|| store.begin(&self.name, &partitions)).await?;
         }
+        self.observers.iter().for_each(|observer| observer.began(&positions));
         let mut lanes = JoinSet::new();
         for position in positions {
             lanes.spawn(Lane { consumer: self.clone(), position }.run(stopping.clone()));
@@ -161,137 +179,6 @@ impl Consumer {
                 Outcome::Parked => &self.counts.parked,
             };
             counter.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-}
-
-/// One partition of a consumer.
-struct Lane {
-    consumer: Arc<Consumer>,
-    position: Position,
-}
-
-impl Lane {
-    async fn run(self, mut stopping: Stopping) -> Result<()> {
-        let consumer = &self.consumer;
-        let clock = Clock::system();
-        let durable = consumer.start == Start::Group;
-        let mut machine = tidings_core::consumer::Consumer::new(durable, consumer.settings);
-        let mut action = Action::Start;
-        loop {
-            let input = match action {
-                Action::Drained => return Ok(()),
-                Action::Stop(error) => {
-                    return Err(error.at(format!("{} at {}", consumer.name, self.position)));
-                }
-                Action::Wait(offset, at_most) => {
-                    let positions = [self.at(offset)];
-                    tokio::select! {
-                        waited = self.wait(&positions, at_most) => self.answer(waited),
-                        () = stopping.asked(), if !machine.is_draining() => Input::Done,
-                    }
-                }
-                Action::Backoff(pause) => {
-                    tokio::time::sleep(pause).await;
-                    Input::Done
-                }
-                other => self.perform(other, &machine).await,
-            };
-            if stopping.is_asked() && !machine.is_draining() {
-                machine.drain();
-            }
-            action = machine.on(clock.elapsed(), random(&clock), &consumer.rules, input);
-            let outcomes = machine.outcomes();
-            if !outcomes.is_empty() {
-                consumer.count(&outcomes);
-                consumer.observers.iter().for_each(|observer| observer.outcomes(&outcomes));
-            }
-        }
-    }
-
-    async fn perform(&self, action: Action, machine: &tidings_core::consumer::Consumer) -> Input {
-        let consumer = &self.consumer;
-        match action {
-            Action::Start => Input::Started(self.position.offset),
-            Action::Read(offset) => match consumer.log.read(&self.at(offset), ReadLimit::default()).await {
-                Ok(read) => Input::Read(read),
-                Err(error) => self.answer(Err(error)),
-            },
-            Action::OpenEpoch(why) => {
-                consumer.counts.gaps.fetch_add(1, Ordering::Relaxed);
-                let mut result = Ok(());
-                for store in &consumer.stores {
-                    result = result.and(store.open_epoch(&why).await);
-                }
-                self.answer(result)
-            }
-            Action::Park => self.answer(self.park(machine).await),
-            Action::Apply => self.answer(self.apply(machine).await),
-            Action::Commit(offset) => {
-                self.answer(consumer.log.commit(&consumer.name, &[self.at(offset)]).await)
-            }
-            Action::Wait(..) | Action::Backoff(_) | Action::Drained | Action::Stop(_) => Input::Done,
-        }
-    }
-
-    async fn park(&self, machine: &tidings_core::consumer::Consumer) -> Result<()> {
-        let parked: Vec<_> = machine
-            .planned()
-            .parked
-            .iter()
-            .map(|(offset, event, reason)| Parked {
-                position: self.at(*offset),
-                event: event.clone(),
-                reason: reason.clone(),
-            })
-            .collect();
-        self.consumer.parking.park(&self.consumer.name, &parked).await
-    }
-
-    async fn apply(&self, machine: &tidings_core::consumer::Consumer) -> Result<()> {
-        let planned = machine.planned();
-        let Some(next) = planned.next else { return Ok(()) };
-        let next = self.at(next);
-        let parked: Vec<_> = planned.parked.iter().map(|(_, event, _)| event.clone()).collect();
-        for store in &self.consumer.stores {
-            let batch = Batch {
-                consumer: &self.consumer.name,
-                actions: &planned.actions,
-                events: &planned.events,
-                parked: &parked,
-                next: &next,
-                caught_up: planned.caught_up,
-            };
-            store.apply(batch).await?;
-        }
-        Ok(())
-    }
-
-    fn wait<'a>(
-        &'a self,
-        positions: &'a [Position],
-        at_most: Option<std::time::Duration>,
-    ) -> Boxed<'a, Result<()>> {
-        let waiting = self.consumer.log.wait(positions);
-        match at_most {
-            None => waiting,
-            Some(at_most) => {
-                Box::pin(async move { tokio::time::timeout(at_most, waiting).await.unwrap_or(Ok(())) })
-            }
-        }
-    }
-
-    fn at(&self, offset: Offset) -> Position {
-        Position { partition: self.position.partition.clone(), offset }
-    }
-
-    fn answer(&self, result: Result<(), Error>) -> Input {
-        match result {
-            Ok(()) => Input::Done,
-            Err(error) => {
-                self.consumer.counts.failures.fetch_add(1, Ordering::Relaxed);
-                Input::Failed(error)
-            }
         }
     }
 }

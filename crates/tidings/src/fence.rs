@@ -2,33 +2,33 @@
 //!
 //! All views of a process share one. The rules are [`tidings_core::fence`]; here they get atomics and locks.
 //!
-//! The hit path reads one atomic per dependency, its **stripe**: the last tick at which any entity with the same hash
-//! bits moved. Only if that is newer than what the entry was last found good at are the exact floors asked, under a
-//! lock, and the entry's stamp is brought up to date. So a hit normally takes no lock of ours, costs no memory per
-//! entity, and an invalidation is one store, however many entries depend on it.
-//!
-//! Why a stamp can be trusted: an invalidation takes its tick *inside* the lock of its floors, and records the floor
-//! before it lets go. Whoever has read tick `t` and then takes that lock sees every floor that moved up to `t`.
+//! - `board`: floors for many threads at once, and the order in which they are read and moved.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use tidings_core::fence::{Fingerprint, Floors, Held, Knowledge, Known, Limits, Raised, Refusal, Tick};
+use tidings_core::fence::{Fingerprint, Knowledge, Known, Limits, Refusal, Tick};
 use tidings_core::port::{Batch, Boxed, Store};
 use tidings_core::{Action, Entity, Event, Partition, Region, Result, Stamp, Time, Timeline, Topic};
 
 use crate::clock::{Clock, Moment};
 
+mod board;
 mod hold;
+mod sync;
 
+use board::Board;
 pub(crate) use hold::Hold;
 
-/// Few enough to stay in a core's own cache: 64 KiB.
-const STRIPES: usize = 1 << 13;
+/// So many floors share a lock...
+const FLOORS_PER_SHARD: usize = 1 << 12;
+/// ... of which there are at most so many: more would serve no more threads.
 const SHARDS: usize = 64;
+/// At most 64 KiB in all: few enough to stay in a core's own cache.
+const STRIPES_PER_SHARD: usize = 128;
 
 /// How much a fence remembers.
 #[derive(Debug, Clone, Copy)]
@@ -40,11 +40,24 @@ pub struct FenceSettings {
     /// How far the clocks of sources on other hosts may differ from this one's; added to every age. Zero if all
     /// sources run on this host.
     pub clock_error: Duration,
+    /// How long before its row can be read an event may arrive here: a database may publish a commit before it makes it
+    /// visible. What is loaded within this time of an event, an epoch or a start is not vouched for by marks. Zero if
+    /// both happen at once, as in SQLite.
+    pub visible_within: Duration,
+    /// What keys the hash of names. By default chosen at random per process, so that nobody can choose ids that share a
+    /// floor; a simulation gives its own, to repeat a run.
+    pub seed: Option<u64>,
 }
 
 impl Default for FenceSettings {
     fn default() -> Self {
-        Self { floors: 1 << 18, keep: Duration::from_secs(90), clock_error: Duration::ZERO }
+        Self {
+            floors: 1 << 18,
+            keep: Duration::from_secs(90),
+            clock_error: Duration::ZERO,
+            visible_within: Duration::ZERO,
+            seed: None,
+        }
     }
 }
 
@@ -53,13 +66,14 @@ pub struct Fence {
     clock: Clock,
     seed: u64,
     settings: FenceSettings,
-    tick: AtomicU64,
-    stripes: Box<[AtomicU64]>,
-    shards: Box<[Mutex<Floors>]>,
+    board: Board,
     knowledge: Mutex<Knowledge>,
     views: Mutex<Vec<Weak<dyn Subscriber>>>,
     /// Since when news has been followed without interruption, in nanoseconds of the clock.
     followed: AtomicU64,
+    epochs: AtomicU64,
+    /// Whether marks will say when what fills taught is settled: some view has sources.
+    settles: AtomicBool,
     /// The newest timeline heard of, by kind of entity.
     timelines: Mutex<BTreeMap<String, Timeline>>,
     /// Whether the accept rule is enforced. Only tests turn it off, to show that they can fail.
@@ -95,21 +109,22 @@ impl Fence {
     }
 
     fn build(settings: FenceSettings, clock: Clock, enforced: bool) -> Self {
+        let shards = (settings.floors / FLOORS_PER_SHARD).clamp(1, SHARDS).next_power_of_two();
         let limits = Limits {
-            raised: (settings.floors / SHARDS).max(1),
-            learned: (settings.floors / SHARDS / 4).max(1),
+            raised: (settings.floors / shards).max(1),
+            learned: (settings.floors / shards / 4).max(1),
             keep: settings.keep,
         };
         Self {
             clock,
-            seed: random_seed(),
+            seed: settings.seed.unwrap_or_else(random_seed),
             settings,
-            tick: AtomicU64::new(0),
-            stripes: (0..STRIPES).map(|_| AtomicU64::new(0)).collect(),
-            shards: (0..SHARDS).map(|_| Mutex::new(Floors::new(limits))).collect(),
+            board: Board::new(shards, shards * STRIPES_PER_SHARD, limits),
             knowledge: Mutex::default(),
             views: Mutex::default(),
             followed: AtomicU64::new(0),
+            epochs: AtomicU64::new(0),
+            settles: AtomicBool::new(false),
             timelines: Mutex::default(),
             enforced,
         }
@@ -118,22 +133,15 @@ impl Fence {
     /// An event's news: answers derived from an older version of the entity are no longer served. The first news from a
     /// new timeline leaves nothing vouched for: the source may have lost and issued again any version.
     pub fn raise(&self, entity: &Entity, floor: Stamp) {
-        if floor.timeline > Timeline(0) && self.is_new_timeline(entity.kind(), floor.timeline) {
-            self.lose_track();
+        if floor.timeline > Timeline(0) {
+            self.notice(entity.kind(), floor.timeline);
         }
-        let key = self.key(entity.kind(), entity.id());
-        let now = self.clock.elapsed();
-        self.moving(key, |floors, tick| floors.raise(key, floor, tick, now));
+        self.board.raise(self.key(entity.kind(), entity.id()), floor, self.clock.elapsed());
     }
 
     /// Answers derived from the region are no longer served.
     pub fn bump(&self, region: &Region) {
-        let key = self.region_key(region.as_str());
-        let now = self.clock.elapsed();
-        self.moving(key, |floors, tick| {
-            floors.bump(key, tick, now);
-            Raised::Moved
-        });
+        self.board.bump(self.region_key(region.as_str()), self.clock.elapsed());
     }
 
     /// The lowest version of the entity that may still be served, if any is known.
@@ -145,13 +153,20 @@ impl Fence {
     /// How many floors are held.
     #[must_use]
     pub fn floors(&self) -> usize {
-        self.shards.iter().map(|shard| shard.lock().len()).sum()
+        self.board.len()
     }
 
     /// The source time up to which everything in this topic has been applied here; `None` before its first marks.
     #[must_use]
     pub fn caught_up(&self, topic: &Topic) -> Option<Time> {
         self.knowledge.lock().of(topic).map(|known| known.time)
+    }
+
+    /// How often it lost track: when a consumer began, something was missed, or a source began a new timeline. Nothing held
+    /// then is vouched for until it is checked.
+    #[must_use]
+    pub fn epochs(&self) -> u64 {
+        self.epochs.load(Ordering::Acquire)
     }
 
     /// The clock that everything here goes by.
@@ -164,12 +179,14 @@ impl Fence {
         &self.settings
     }
 
-    fn is_new_timeline(&self, kind: &str, timeline: Timeline) -> bool {
+    fn notice(&self, kind: &str, timeline: Timeline) {
         let mut timelines = self.timelines.lock();
         let newest = timelines.entry(kind.to_owned()).or_default();
-        let rises = *newest < timeline;
-        *newest = (*newest).max(timeline);
-        rises
+        if *newest < timeline {
+            *newest = timeline;
+            // Within the lock: nobody else may apply anything of this timeline before the epoch is open.
+            self.lose_track();
+        }
     }
 
     /// Something may have been missed: nothing held is vouched for until it is checked, nor anything loaded from a state
@@ -178,6 +195,7 @@ impl Fence {
         let now = u64::try_from(self.clock.elapsed().as_nanos()).unwrap_or(u64::MAX);
         self.followed.fetch_max(now, Ordering::AcqRel);
         self.each_view(|view| view.open_epoch());
+        self.epochs.fetch_add(1, Ordering::AcqRel);
     }
 
     /// Marks vouch only for what was loaded from a state at least as new as this.
@@ -190,6 +208,9 @@ impl Fence {
     }
 
     pub(crate) fn subscribe(&self, view: Weak<dyn Subscriber>) {
+        if view.upgrade().is_some_and(|view| !view.sources().is_empty()) {
+            self.settles.store(true, Ordering::Release);
+        }
         let mut views = self.views.lock();
         views.retain(|view| view.strong_count() > 0);
         views.push(view);
@@ -204,88 +225,40 @@ impl Fence {
         Fingerprint(xxhash_rust::xxh3::xxh3_64_with_seed(name.as_bytes(), !self.seed))
     }
 
+    /// When the newest news of it, or a fill that had seen some, came.
+    pub(crate) fn heard(&self, key: Fingerprint) -> Option<Duration> {
+        self.board.heard(key)
+    }
+
     pub(crate) fn floor_of(&self, key: Fingerprint) -> Option<Stamp> {
-        self.shard(key).lock().standing(key).map(|standing| standing.floor)
+        self.board.floor(key)
     }
 
     /// The order of now. What is loaded under this ticket is refused if something it was derived from moves later.
     pub(crate) fn tick(&self) -> Tick {
-        Tick(self.tick.load(Ordering::Acquire))
+        self.board.tick()
     }
 
     /// Whether an entry with these holds, found good at `good_at`, may still be served. Lock-free unless one of the
     /// stripes has moved since.
     pub(crate) fn stands(&self, holds: &[Hold], good_at: &AtomicU64) -> bool {
-        let stamp = good_at.load(Ordering::Acquire);
-        let newest =
-            holds.iter().map(|hold| self.stripe(hold.key).load(Ordering::Acquire)).max().unwrap_or(0);
-        newest <= stamp || self.stands_exactly(holds, good_at, Tick(stamp), newest)
-    }
-
-    #[cold]
-    fn stands_exactly(&self, holds: &[Hold], good_at: &AtomicU64, stamp: Tick, newest: u64) -> bool {
-        let check = |hold: &Hold| self.shard(hold.key).lock().check_entry(hold.key, hold.held(), stamp);
-        // All of them, after `newest` was read: see the module's page.
-        if holds.iter().all(|hold| check(hold).is_ok()) {
-            good_at.fetch_max(newest, Ordering::AcqRel);
-            return true;
-        }
-        !self.enforced
+        self.board.stands(holds, good_at) || !self.enforced
     }
 
     /// Whether anything a load has shown interest in has moved since its ticket, so that it is bound to be refused.
     pub(crate) fn is_outrun(&self, holds: &[Hold], ticket: Tick) -> bool {
-        let now = self.clock.elapsed();
-        let check = |hold: &Hold| self.shard(hold.key).lock().check_fill(hold.key, hold.held(), ticket, now);
-        self.enforced && holds.iter().any(|hold| check(hold).is_err())
+        self.enforced && self.board.is_outrun(holds, ticket, self.clock.elapsed())
     }
 
     /// The accept rule for a fill, and what it teaches: whatever becomes of the fill, the versions it saw are true, so
-    /// nothing older is served here from now on. (A view without sources teaches nothing: no mark would ever settle it.)
+    /// nothing older is served here from now on. (Without any view that has sources, nothing is taught: no mark would ever
+    /// settle it.)
     /// Returns the tick at which the fill is good.
-    pub(crate) fn admit(&self, holds: &[Hold], ticket: Tick, teach: bool) -> Result<Tick, Refusal> {
-        let now = self.clock.elapsed();
-        let good_at = self.tick();
-        let mut taught = 0;
-        for hold in holds.iter().filter(|_| teach) {
-            let Held::At(seen) = hold.held() else { continue };
-            let mut floors = self.shard(hold.key).lock();
-            let tick = Tick(self.tick.fetch_add(1, Ordering::AcqRel) + 1);
-            if floors.learn(hold.key, seen, tick, now) == Raised::Moved {
-                self.stripe(hold.key).fetch_max(tick.0, Ordering::AcqRel);
-            }
-            taught += 1;
+    pub(crate) fn admit(&self, holds: &[Hold], ticket: Tick) -> Result<Tick, Refusal> {
+        match self.board.admit(holds, ticket, self.settles.load(Ordering::Acquire), self.clock.elapsed()) {
+            Err(_) if !self.enforced => Ok(self.tick()),
+            verdict => verdict,
         }
-        let mut verdict = Ok(());
-        for hold in holds {
-            let found = self.shard(hold.key).lock().check_fill(hold.key, hold.held(), ticket, now);
-            // Of several refusals, the one that shows the source behind says the most.
-            if verdict.is_ok() || matches!(found, Err(Refusal::BelowFloor(_))) {
-                verdict = found;
-            }
-        }
-        match verdict {
-            Err(refusal) if self.enforced => Err(refusal),
-            // If nobody else moved anything meanwhile, what this fill taught does not have to be checked again.
-            _ if self.tick().0 == good_at.0 + taught => Ok(Tick(good_at.0 + taught)),
-            _ => Ok(good_at),
-        }
-    }
-
-    fn moving(&self, key: Fingerprint, change: impl FnOnce(&mut Floors, Tick) -> Raised) {
-        let mut floors = self.shard(key).lock();
-        let tick = Tick(self.tick.fetch_add(1, Ordering::AcqRel) + 1);
-        if change(&mut floors, tick) == Raised::Moved {
-            self.stripe(key).fetch_max(tick.0, Ordering::AcqRel);
-        }
-    }
-
-    fn stripe(&self, key: Fingerprint) -> &AtomicU64 {
-        &self.stripes[usize::try_from(key.0).unwrap_or(0) % STRIPES]
-    }
-
-    fn shard(&self, key: Fingerprint) -> &Mutex<Floors> {
-        &self.shards[usize::try_from(key.0 >> 32).unwrap_or(0) % SHARDS]
     }
 
     fn each_view(&self, mut tell: impl FnMut(&dyn Subscriber)) {
@@ -327,7 +300,7 @@ impl Fence {
         });
         drop(knowledge);
         if let Some(settled) = settled.filter(|settled| *settled < Duration::MAX) {
-            self.shards.iter().for_each(|shard| shard.lock().settle(settled));
+            self.board.settle(settled);
         }
     }
 }
@@ -356,7 +329,7 @@ impl Store for Fence {
 impl std::fmt::Debug for Fence {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Fence")
-            .field("tick", &self.tick)
+            .field("tick", &self.tick())
             .field("settings", &self.settings)
             .finish_non_exhaustive()
     }

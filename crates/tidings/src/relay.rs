@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use tidings_core::port::{Log, Outbox, Record};
 use tidings_core::relay::{Action, Input, Settings};
 use tidings_core::{Error, Result, Topic};
+use tokio::time::Instant;
 
-use crate::clock::Clock;
-use crate::running::{Running, Stopping, persist};
+use crate::running::{Running, Stopping, persist, random};
 
 /// Carries committed events from one outbox to a topic of the log. A topic has one source: its marks speak for one.
 pub struct Relay {
@@ -73,8 +73,8 @@ impl Relay {
         Running::spawn(format!("the relay of {}", self.topic), |stopping| self.run(stopping))
     }
 
-    async fn run(self, mut stopping: Stopping) -> Result<()> {
-        let clock = Clock::system();
+    async fn run(self, stopping: Stopping) -> Result<()> {
+        let started = Instant::now();
         let partitions = persist(|| self.log.partitions(&self.topic)).await?;
         let mut machine = tidings_core::relay::Relay::new(self.topic.clone(), partitions, self.settings);
         let mut action = Action::Start;
@@ -83,7 +83,9 @@ impl Relay {
                 Action::Drained => return Ok(()),
                 Action::Stop(error) => return Err(error),
                 Action::Wait { after, at_most } => {
+                    // No branch starves: whether to stop is asked below, too, each time around.
                     tokio::select! {
+                        biased;
                         waited = self.outbox.wait(after, at_most) => self.answer(waited, |()| Input::Done),
                         () = stopping.asked(), if !machine.is_draining() => Input::Done,
                     }
@@ -97,7 +99,8 @@ impl Relay {
             if stopping.is_asked() && !machine.is_draining() {
                 machine.drain();
             }
-            action = machine.on(clock.elapsed(), random(&clock), input);
+            let now = started.elapsed();
+            action = machine.on(now, random(now), input);
         }
     }
 
@@ -135,10 +138,4 @@ impl Relay {
             }
         }
     }
-}
-
-/// Spreads retries; nothing depends on its quality.
-pub(crate) fn random(clock: &Clock) -> u64 {
-    let nanos = u64::try_from(clock.elapsed().as_nanos()).unwrap_or(0);
-    xxhash_rust::xxh3::xxh3_64(&nanos.to_le_bytes())
 }

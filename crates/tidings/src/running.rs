@@ -1,41 +1,53 @@
 //! A driver at work.
 
 use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tidings_core::error::Policy;
 use tidings_core::port::Boxed;
 use tidings_core::retry::Backoff;
 use tidings_core::{Code, Error, Result};
-use tokio::sync::watch;
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
 /// A relay or consumer at work. Dropping it stops the work without draining.
 #[derive(Debug)]
 pub struct Running {
     name: String,
-    stopping: watch::Sender<bool>,
+    stopping: Stopping,
     task: JoinHandle<Result<()>>,
     ended: Option<Result<()>>,
 }
 
-/// Tells a driver to drain.
-#[derive(Clone)]
-pub(crate) struct Stopping(watch::Receiver<bool>);
+/// Tells a driver to drain. Not a `watch`, which wakes those who wait in an order of chance.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Stopping(Arc<Signal>);
 
-impl Stopping {
-    /// Resolves once the driver should drain; at once if it has been told before.
-    pub(crate) async fn asked(&mut self) {
-        if self.0.wait_for(|stopping| *stopping).await.is_err() {
-            // Nobody is left who could ask.
-            std::future::pending::<()>().await;
-        }
-    }
+#[derive(Debug, Default)]
+struct Signal {
+    asked: AtomicBool,
+    told: Notify,
 }
 
 impl Stopping {
+    fn ask(&self) {
+        self.0.asked.store(true, Ordering::Release);
+        self.0.told.notify_waiters();
+    }
+
+    /// Resolves once the driver should drain; at once if it has been told before.
+    pub(crate) async fn asked(&self) {
+        // Registered before it looks, so that nothing in between is missed.
+        let told = self.0.told.notified();
+        if !self.is_asked() {
+            told.await;
+        }
+    }
+
     pub(crate) fn is_asked(&self) -> bool {
-        *self.0.borrow()
+        self.0.asked.load(Ordering::Acquire)
     }
 }
 
@@ -44,8 +56,8 @@ impl Running {
     where
         F: Future<Output = Result<()>> + Send + 'static,
     {
-        let (stopping, asked) = watch::channel(false);
-        let task = tokio::spawn(work(Stopping(asked)));
+        let stopping = Stopping::default();
+        let task = tokio::spawn(work(stopping.clone()));
         Self { name, stopping, task, ended: None }
     }
 
@@ -70,7 +82,7 @@ impl Running {
     /// Lets it finish what there is to do, and waits for that. If it takes longer than `at_most` it is ended; nothing
     /// is lost, since what was not confirmed is done again after the next start.
     pub async fn stop(mut self, at_most: Duration) -> Result<()> {
-        self.stopping.send_replace(true);
+        self.stopping.ask();
         match tokio::time::timeout(at_most, self.finished()).await {
             Ok(result) => result,
             Err(_) => {
@@ -92,6 +104,13 @@ pub(crate) async fn persist<'a, T>(work: impl Fn() -> Boxed<'a, Result<T>>) -> R
         }
     }
     Err(Error::new(Code::OVERLOADED, "the attempts are used up"))
+}
+
+/// Spreads retries; nothing depends on its quality. The same after the same time, so that a run on a paused clock can be
+/// repeated.
+pub(crate) fn random(elapsed: Duration) -> u64 {
+    let nanos = u64::try_from(elapsed.as_nanos()).unwrap_or(0);
+    xxhash_rust::xxh3::xxh3_64(&nanos.to_le_bytes())
 }
 
 impl Drop for Running {

@@ -5,7 +5,8 @@
 //!
 //! - [`ViewBuilder`]: settings, checked once, derived from the truth class;
 //! - `look`: the synchronous hit path;
-//! - `load`: one load per key, its ticket, and the rule by which it is kept;
+//! - `load`: one load per key, and its ticket;
+//! - `land`: the rule by which it is kept;
 //! - `background`: what the consumer asks for: epochs, refresh, update.
 
 use std::collections::HashMap;
@@ -32,6 +33,7 @@ mod counts;
 pub(crate) mod entry;
 mod fill;
 mod flight;
+mod land;
 mod load;
 mod look;
 

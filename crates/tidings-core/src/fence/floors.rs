@@ -114,6 +114,12 @@ impl Floors {
         self.known.get(&key).map(|floor| floor.standing)
     }
 
+    /// When the newest news of it, or a fill that had seen some, came.
+    #[must_use]
+    pub fn heard(&self, key: Fingerprint) -> Option<Duration> {
+        self.known.get(&key).map(|floor| floor.at)
+    }
+
     /// May an entry, last found good at `since`, still be served as far as this dependency goes?
     pub fn check_entry(&self, key: Fingerprint, held: Held, since: Tick) -> Result<(), Refusal> {
         if since < self.forgotten {

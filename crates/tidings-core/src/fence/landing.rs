@@ -59,6 +59,21 @@ pub fn verdict(
     }
 }
 
+/// Whether a dependency is known to have moved in between the state that was read and the ticket: `heard` is when its
+/// newest news came. Read with its version, the floor judges it; without one, nothing else would.
+#[must_use]
+pub fn predates(held: Held, heard: Option<Duration>, seen: Duration, ticket: &Ticket, in_step: bool) -> bool {
+    let lags = seen < ticket.started && !in_step;
+    lags && held == Held::Unmoved && heard.is_some_and(|heard| heard >= seen)
+}
+
+/// Whether a dependency that was read without a version can be lacking news which is behind this copy already: an event
+/// may precede its row by `visible_within`, so a load just after one may still have read the old state.
+#[must_use]
+pub fn may_lack(held: Held, heard: Option<Duration>, seen: Duration, visible_within: Duration) -> bool {
+    held == Held::Unmoved && heard.is_some_and(|heard| heard.saturating_add(visible_within) > seen)
+}
+
 /// Whether marks may vouch for what was loaded. It must depend on something; the state that was read must not be from
 /// before this copy began to follow; and what was read without a version must not be from before the ticket, or the
 /// news of what it lacks may have come and gone already, unless the source never lags behind this copy (`in_step`).
@@ -167,6 +182,36 @@ mod tests {
         ] {
             let found = is_followed(holds.iter().copied(), at(seen), &TICKET, in_step, at(since));
             assert_eq!(found, expected, "{holds:?} seen at {seen}, followed since {since}");
+        }
+    }
+
+    #[test]
+    fn what_was_read_without_a_version_is_held_to_when_news_of_it_came() {
+        let versioned = Held::At(Stamp::default());
+        for (held, heard, seen, in_step, expected) in [
+            (Held::Unmoved, Some(95), 90, false, true),
+            (Held::Unmoved, Some(90), 90, false, true),
+            (Held::Unmoved, Some(89), 90, false, false),
+            (Held::Unmoved, None, 90, false, false),
+            (Held::Unmoved, Some(95), 90, true, false),
+            (Held::Unmoved, Some(100), 100, false, false),
+            (versioned, Some(95), 90, false, false),
+        ] {
+            let found = predates(held, heard.map(at), at(seen), &TICKET, in_step);
+            assert_eq!(found, expected, "{held:?} of {seen}, news at {heard:?}");
+        }
+        for (held, heard, within, expected) in [
+            (Held::Unmoved, Some(99), 2, true),
+            (Held::Unmoved, Some(99), 1, false),
+            (Held::Unmoved, Some(100), 0, false),
+            (Held::Unmoved, None, 9, false),
+            (versioned, Some(99), 2, false),
+        ] {
+            assert_eq!(
+                may_lack(held, heard.map(at), at(100), at(within)),
+                expected,
+                "{held:?}, news at {heard:?}"
+            );
         }
     }
 

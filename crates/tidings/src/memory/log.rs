@@ -1,6 +1,6 @@
 //! The log in memory.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::future::ready;
 use std::num::NonZeroU32;
@@ -9,7 +9,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use tidings_core::port::{Append, Boxed, Log, Parked, Parking, Read, ReadLimit, Record, Retention, Stored};
 use tidings_core::{Code, Error, Event, Offset, Partition, Position, Result, Time, Topic};
-use tokio::sync::watch;
+use tokio::sync::Notify;
 
 use super::{WallClock, system_clock};
 
@@ -18,15 +18,16 @@ pub struct MemoryLog {
     partitions: NonZeroU32,
     clock: WallClock,
     state: Mutex<State>,
-    /// Told of every append; a wait subscribes before it looks, so it cannot miss one.
-    grown: watch::Sender<()>,
+    /// Told of every append; a wait registers before it looks, so it cannot miss one. Those who wait are woken in the order
+    /// they came.
+    grown: Notify,
 }
 
 #[derive(Default)]
 struct State {
-    topics: HashMap<Topic, Vec<Part>>,
-    groups: HashMap<(Box<str>, Partition), Offset>,
-    parked: HashMap<Box<str>, BTreeMap<Position, Parked>>,
+    topics: BTreeMap<Topic, Vec<Part>>,
+    groups: BTreeMap<(Box<str>, Partition), Offset>,
+    parked: BTreeMap<Box<str>, BTreeMap<Position, Parked>>,
     /// The latest append; a clock that steps back must not put a record before its predecessor.
     latest: Time,
 }
@@ -75,8 +76,7 @@ impl MemoryLog {
     }
 
     fn with_boxed_clock(partitions: NonZeroU32, clock: WallClock) -> Arc<Self> {
-        let (grown, _) = watch::channel(());
-        Arc::new(Self { partitions, clock, state: Mutex::default(), grown })
+        Arc::new(Self { partitions, clock, state: Mutex::default(), grown: Notify::new() })
     }
 
     /// Makes the record there unreadable, as damage to a disk would; false if there is none. For tests.
@@ -208,7 +208,7 @@ impl Log for MemoryLog {
     fn append<'a>(&'a self, batch: &'a [Append]) -> Boxed<'a, Result<()>> {
         Box::pin(async move {
             self.append_now(batch)?;
-            self.grown.send_replace(());
+            self.grown.notify_waiters();
             Ok(())
         })
     }
@@ -236,13 +236,13 @@ impl Log for MemoryLog {
 
     fn wait<'a>(&'a self, positions: &'a [Position]) -> Boxed<'a, Result<()>> {
         Box::pin(async move {
-            let mut grown = self.grown.subscribe();
-            while !self.any_ready(positions)? {
-                if grown.changed().await.is_err() {
-                    break;
+            loop {
+                let grown = self.grown.notified();
+                if self.any_ready(positions)? {
+                    return Ok(());
                 }
+                grown.await;
             }
-            Ok(())
         })
     }
 

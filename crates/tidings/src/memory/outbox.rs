@@ -8,8 +8,8 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tidings_core::event::Draft;
 use tidings_core::port::{Boxed, Cursor, Outbox, Pending, Scan};
-use tidings_core::{Code, Entity, Error, Event, Result, Stamp, Time, Version};
-use tokio::sync::watch;
+use tidings_core::{Code, Entity, Error, Event, Result, Stamp, Time, Timeline, Version};
+use tokio::sync::Notify;
 
 use super::{WallClock, system_clock};
 
@@ -18,13 +18,15 @@ pub struct MemoryOutbox {
     source: Arc<str>,
     clock: WallClock,
     state: Mutex<State>,
-    /// The cursor of the last committed row; a wait subscribes before it looks, so it cannot miss one.
-    committed: watch::Sender<Cursor>,
+    /// Told of every commit; a wait registers before it looks, so it cannot miss one. Those who wait are woken in the order
+    /// they came.
+    committed: Notify,
 }
 
 #[derive(Default)]
 struct State {
     rows: VecDeque<Pending>,
+    timeline: Timeline,
     versions: HashMap<Entity, Version>,
     last: Cursor,
     acknowledged: Cursor,
@@ -54,8 +56,7 @@ impl MemoryOutbox {
     }
 
     fn with_boxed_clock(source: &str, clock: WallClock) -> Arc<Self> {
-        let (committed, _) = watch::channel(Cursor(0));
-        Arc::new(Self { source: source.into(), clock, state: Mutex::default(), committed })
+        Arc::new(Self { source: source.into(), clock, state: Mutex::default(), committed: Notify::new() })
     }
 
     /// Commits these drafts together, in this order, and returns their stamps; nothing if one is refused. A draft
@@ -66,16 +67,38 @@ impl MemoryOutbox {
     pub fn commit(&self, drafts: &[Draft]) -> Result<Vec<Stamp>> {
         let mut state = self.state.lock();
         let versions = assign(&state.versions, drafts)?;
-        let time = state.now(&self.clock);
-        for (draft, version) in drafts.iter().zip(&versions) {
+        let (time, timeline) = (state.now(&self.clock), state.timeline);
+        let stamps: Vec<_> = versions.into_iter().map(|version| Stamp { timeline, version }).collect();
+        for (draft, stamp) in drafts.iter().zip(&stamps) {
             let cursor = Cursor(state.last.0 + 1);
-            let event = self.event(draft, *version, cursor, time);
-            state.versions.insert(draft.entity.clone(), *version);
+            let event = self.event(draft, *stamp, cursor, time);
+            state.versions.insert(draft.entity.clone(), stamp.version);
             state.rows.push_back(Pending { cursor, event: Ok(Arc::new(event)) });
             state.last = cursor;
         }
-        self.committed.send_replace(state.last);
-        Ok(versions.into_iter().map(Stamp::of).collect())
+        drop(state);
+        self.committed.notify_waiters();
+        Ok(stamps)
+    }
+
+    /// The source's incarnation. Whoever reads its state gives this as the timeline of what was read, whenever that was
+    /// committed: after a failover, old versions may have other successors.
+    #[must_use]
+    pub fn timeline(&self) -> Timeline {
+        self.state.lock().timeline
+    }
+
+    /// Fails over to a copy that lacked everything committed after `kept`, as one that is replicated asynchronously may: rows
+    /// beyond it that no relay has taken by now are gone, the entities named are at these versions again (zero: not
+    /// created yet), and what comes next is of a new timeline, which is returned. Cursors go on.
+    pub fn fail_over(&self, kept: Cursor, back_to: &[(Entity, Version)]) -> Timeline {
+        let mut state = self.state.lock();
+        state.timeline.0 += 1;
+        state.rows.retain(|row| row.cursor <= kept);
+        for (entity, version) in back_to {
+            state.versions.insert(entity.clone(), *version);
+        }
+        state.timeline
     }
 
     /// The rows set aside, oldest first, each with its reason.
@@ -94,13 +117,24 @@ impl MemoryOutbox {
         true
     }
 
-    fn event(&self, draft: &Draft, version: Version, cursor: Cursor, time: Time) -> Event {
+    async fn committed_after(&self, after: Cursor) {
+        loop {
+            let committed = self.committed.notified();
+            // The rows themselves: those of the last cursors may be gone.
+            if self.state.lock().rows.back().is_some_and(|row| row.cursor > after) {
+                return;
+            }
+            committed.await;
+        }
+    }
+
+    fn event(&self, draft: &Draft, stamp: Stamp, cursor: Cursor, time: Time) -> Event {
         Event {
             id: event_id(cursor, time),
             source: self.source.clone(),
             kind: draft.kind.clone(),
             entity: draft.entity.clone(),
-            stamp: Stamp::of(version),
+            stamp,
             time,
             window: draft.window,
             traceparent: draft.traceparent.clone(),
@@ -177,9 +211,8 @@ impl Outbox for MemoryOutbox {
 
     fn wait(&self, after: Cursor, at_most: Duration) -> Boxed<'_, Result<()>> {
         Box::pin(async move {
-            let mut committed = self.committed.subscribe();
             // Both ends are answers: there are rows, or the time is up.
-            let _ = tokio::time::timeout(at_most, committed.wait_for(|last| *last > after)).await;
+            let _ = tokio::time::timeout(at_most, self.committed_after(after)).await;
             Ok(())
         })
     }

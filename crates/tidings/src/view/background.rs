@@ -93,20 +93,21 @@ where
         }
         // Unversioned holds were good at the old entry's stamp, and must not have moved since.
         let ticket = Tick(old.good_at.load(Ordering::Acquire));
-        let Ok(good_at) = self.fence.admit(&holds, ticket, self.teaches()) else { return };
+        let Ok(good_at) = self.fence.admit(&holds, ticket) else { return };
         let entry = Entry {
             good_at: AtomicU64::new(good_at.0),
             holds: holds.into(),
             own: if old.own == before { after } else { old.own },
             epoch: old.epoch,
             as_of: old.as_of,
+            as_of_micros: old.as_of_micros,
             followed: old.followed,
             soft: old.soft,
             hard: old.hard,
             refreshing: AtomicBool::new(false),
             value,
         };
-        self.cache.insert(key.clone(), Arc::new(entry));
+        self.replace(key, &old, entry);
     }
 
     /// The holds with the events' entity at the version of the last, and its versions before and after; `None` unless

@@ -3,15 +3,13 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher, Hash};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use tidings_core::certificate::{Cause, Certificate, Freshness, Path};
-use tidings_core::fence::landing::{
-    Claim, Doubt, Ticket, claim, is_followed, is_no_use, is_worth_repeating, verdict,
-};
-use tidings_core::fence::{Held, Refusal, Tick};
+use tidings_core::fence::landing::{Claim, Doubt, Ticket, claim, is_no_use, is_worth_repeating};
+use tidings_core::fence::{Held, Tick};
 use tidings_core::retry::Backoff;
 use tidings_core::truth::OnFailure;
 use tidings_core::{Code, Error, Result};
@@ -21,7 +19,6 @@ use super::fill::{BoxError, Fill, Loaded};
 use super::flight::{Answer, Flight, Landing};
 use super::{ATTEMPTS, FLIGHT_SHARDS, Inner, count};
 use crate::cached::Cached;
-use crate::clock::Moment;
 use crate::fence::Hold;
 
 impl<K, V> Inner<K, V>
@@ -181,52 +178,6 @@ where
         }
     }
 
-    /// The accept rule, and the entry that becomes visible if it is met.
-    fn land(
-        &self,
-        key: &K,
-        loaded: Loaded<V>,
-        holds: Vec<Hold>,
-        fill: &Fill,
-    ) -> (Arc<Entry<V>>, Option<Refusal>) {
-        let now = self.fence.clock().elapsed();
-        let ticket = fill.ticket();
-        let admitted = self.fence.admit(&holds, ticket.tick, self.teaches());
-        let keep = self.fence.settings().keep;
-        let verdict = verdict(admitted, &ticket, self.epoch.load(Ordering::Acquire), now, keep);
-        let life =
-            |ttl: Duration| Moment::of(now.saturating_add(ttl.mul_f64(1.0 - self.jitter * self.roll())));
-        let hard = life(self.hard).min(fill.hard_limit());
-        let followed = self.is_followed(&holds, fill);
-        let entry = Arc::new(Entry {
-            followed,
-            good_at: AtomicU64::new(verdict.map_or(0, |tick| tick.0)),
-            holds: holds.into(),
-            own: loaded.version.unwrap_or_default(),
-            epoch: ticket.epoch,
-            as_of: Moment::of(fill.seen()),
-            soft: if self.soft < self.hard { life(self.soft).min(hard) } else { Moment(u32::MAX) },
-            hard,
-            refreshing: AtomicBool::new(false),
-            value: loaded.value,
-        });
-        match verdict {
-            Ok(_) => self.cache.insert(key.clone(), entry.clone()),
-            Err(refusal) => self.counts.refused(refusal),
-        }
-        (entry, verdict.err())
-    }
-
-    fn is_followed(&self, holds: &[Hold], fill: &Fill) -> bool {
-        let held = holds.iter().map(Hold::held);
-        is_followed(held, fill.seen(), &fill.ticket(), fill.is_in_step(), self.fence.followed_since())
-    }
-
-    /// Whether the versions that its loads see may raise floors: only if marks will say when that is settled.
-    pub(super) fn teaches(&self) -> bool {
-        !self.sources.is_empty()
-    }
-
     /// What can be said of an answer to a read that began at `began`.
     fn certify(&self, answer: Answer<V>, began: Duration, path: Path) -> Result<Cached<V>> {
         let Answer { entry, seen, refusal, .. } = answer;
@@ -288,7 +239,7 @@ where
     }
 
     /// A number from 0 to 1 that differs from call to call: a multiplicative step of Weyl's sequence.
-    fn roll(&self) -> f64 {
+    pub(super) fn roll(&self) -> f64 {
         let step = self.dice.fetch_add(0x9E37_79B9_7F4A_7C15, Ordering::Relaxed);
         f64::from(u32::try_from(step >> 32).unwrap_or(0)) / f64::from(u32::MAX)
     }
@@ -303,7 +254,7 @@ impl<K: Hash + Eq, V> Inner<K, V> {
         }
     }
 
-    fn flights(&self, key: &K) -> &Mutex<HashMap<K, Arc<Flight<V>>>> {
+    pub(super) fn flights(&self, key: &K) -> &Mutex<HashMap<K, Arc<Flight<V>>>> {
         let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one(key);
         &self.flights[usize::try_from(hash).unwrap_or(0) % FLIGHT_SHARDS]
     }

@@ -5,6 +5,10 @@ mod derive;
 #[cfg(test)]
 mod flow;
 #[cfg(test)]
+mod interleavings;
+#[cfg(test)]
+mod paused;
+#[cfg(test)]
 mod races;
 #[cfg(test)]
 mod regressions;
