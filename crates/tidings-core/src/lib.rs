@@ -8,6 +8,7 @@
 //! - the words: [`Entity`], [`Region`], [`Version`], [`Stamp`], [`Time`], [`Topic`], [`Position`], [`Mark`], [`Event`];
 //! - [`envelope`]: an event as `CloudEvents` bytes, and back;
 //! - [`decision`]: what a consumer does with an event, folded into few actions;
+//! - [`shared`]: what a cache level that many processes share decides;
 //! - [`relay`] and [`consumer`]: the state machines that the drivers perform;
 //! - [`truth`] and [`certificate`]: what a view promises and what a read can prove;
 //! - [`port`]: the few places where a backend plugs in;
@@ -28,6 +29,7 @@ pub mod port;
 pub mod position;
 pub mod relay;
 pub mod retry;
+pub mod shared;
 pub mod time;
 pub mod truth;
 pub mod version;
