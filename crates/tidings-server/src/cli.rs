@@ -6,6 +6,7 @@ use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 use tidings_core::{Code, Error, Result};
 
+mod check_history;
 mod dev;
 mod error;
 mod publish;
@@ -23,6 +24,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Dev(dev::Args),
+    CheckHistory(check_history::Args),
     Publish(publish::Args),
     Tail(tail::Args),
     Status(status::Args),
@@ -50,6 +52,7 @@ pub(crate) fn run() -> ExitCode {
 
 fn perform(command: Command) -> Result<ExitCode> {
     match command {
+        Command::CheckHistory(args) => check_history::run(&args),
         Command::Error(args) => error::run(&args),
         Command::Publish(args) => publish::run(&args),
         Command::Dev(args) => runtime()?.block_on(crate::dev::run(args.into())),

@@ -11,6 +11,7 @@
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{ErrorKind, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -172,8 +173,14 @@ impl DataDir {
             return Self::open(path);
         }
         let entries = fs::read_dir(std::env::temp_dir()).into_iter().flatten().flatten();
-        let ours = entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(TEMPORARY));
-        let running: Vec<_> = ours
+        let named = entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(TEMPORARY));
+        // Anybody may make a directory of that name there, and a publisher would tell it everything.
+        let user = user();
+        let own = |entry: &fs::DirEntry| {
+            entry.metadata().is_ok_and(|meta| meta.is_dir() && Some(meta.uid()) == user)
+        };
+        let running: Vec<_> = named
+            .filter(own)
             .filter_map(|entry| Self::open(&entry.path()).ok())
             .filter(|dir| dir.running().is_some())
             .collect();
@@ -206,6 +213,11 @@ impl Drop for Held {
         // If it stays, it is recognised: the lock is gone.
         let _ = fs::remove_file(self.dir.file("running.json"));
     }
+}
+
+/// Who this process is, to the file system; `None` if that cannot be told.
+fn user() -> Option<u32> {
+    tempfile::tempfile().and_then(|file| file.metadata()).ok().map(|meta| meta.uid())
 }
 
 /// Somebody who only asks whether the lock is held holds it for a moment.

@@ -2,6 +2,7 @@
 //!
 //! - `wiring`: the parts, started in the order of the flow and stopped in the same order;
 //! - `recorder`: what happened, on its way to the history checker;
+//! - `history`: the file that all of it is written to, if one is asked for;
 //! - `baseline`: what was there before the run;
 //! - `client`: readers over real HTTP;
 //! - `http`, `console`: what can be seen from outside;
@@ -21,12 +22,14 @@ use crate::data_dir::{DataDir, RunningAt, TEMPORARY, io_fault};
 mod baseline;
 mod client;
 mod console;
+mod history;
 mod http;
 mod progress;
 mod recorder;
 mod report;
 mod wiring;
 
+use history::HistoryFile;
 use progress::Progress;
 use wiring::Wired;
 
@@ -41,6 +44,8 @@ pub(crate) struct Settings {
     pub(crate) seed: u64,
     /// Where the report goes.
     pub(crate) report: Option<PathBuf>,
+    /// Where the history goes, record by record.
+    pub(crate) history: Option<PathBuf>,
     /// The directory to keep everything in; `None` is a temporary one.
     pub(crate) data: Option<PathBuf>,
     /// The port to listen on; 0 for any.
@@ -60,8 +65,9 @@ pub(crate) async fn run(settings: Settings) -> Result<ExitCode> {
         let open = std::fs::OpenOptions::new().create(true).append(true).open(path);
         open.map_err(|e| io_fault(path, "the report cannot be written", e))?;
     }
+    let history = settings.history.as_deref().map(HistoryFile::open).transpose()?;
     let place = Place::open(&settings)?;
-    match run_in(&settings, listener, place.dir()?).await {
+    match run_in(&settings, listener, place.dir()?, history).await {
         Ok(verdict) => {
             if verdict.is_clean() {
                 place.leave();
@@ -78,14 +84,19 @@ pub(crate) async fn run(settings: Settings) -> Result<ExitCode> {
     }
 }
 
-async fn run_in(settings: &Settings, listener: TcpListener, dir: DataDir) -> Result<report::Ended> {
+async fn run_in(
+    settings: &Settings,
+    listener: TcpListener,
+    dir: DataDir,
+    history: Option<HistoryFile>,
+) -> Result<report::Ended> {
     let held = dir.hold()?;
     let mut asked = Asked::listen()?;
     let local = listener.local_addr();
     let address = local.map_err(|e| Error::new(Code::DEFECT, "the address is not known").because(e))?;
     let address = format!("http://{address}");
     eprintln!("tidings: opening {}", dir.path().display());
-    let wired = Wired::start(settings, &dir, listener, &address).await?;
+    let wired = Wired::start(settings, &dir, listener, &address, history).await?;
     held.announce(&RunningAt { address: address.clone(), pid: std::process::id() })?;
     greet(settings, &wired, &address)?;
     let mut progress = Progress::new(settings.lasting);
@@ -103,7 +114,7 @@ async fn run_in(settings: &Settings, listener: TcpListener, dir: DataDir) -> Res
     };
     progress.clear();
     if let Some(error) = &failed {
-        eprintln!("tidings: stopping, because a driver has ended: {error}");
+        eprintln!("tidings: stopping: {error}");
     }
     let stopping = wired.stop(DRAIN);
     let ended = tokio::select! {
@@ -114,7 +125,11 @@ async fn run_in(settings: &Settings, listener: TcpListener, dir: DataDir) -> Res
     };
     ended.tell(settings)?;
     drop(held);
-    failed.map_or(Ok(ended), Err)
+    match failed {
+        // That it could not be written has been said with the rest.
+        Some(error) if ended.found.unwritten.is_none() => Err(error),
+        _ => Ok(ended),
+    }
 }
 
 async fn listen(port: u16) -> Result<TcpListener> {

@@ -4,6 +4,7 @@
 //! - `data_dir`: what a data directory is, who holds it, and why it may be refused;
 //! - `published`: the outbox of events that were handed in with `tidings publish`;
 //! - `survey`: the state of a data directory, as `status` and the console show it;
+//! - `verdict`: what a checker found, in words;
 //! - `dev`: the running platform, its HTTP API and console, and the checker that judges the run.
 
 use std::process::ExitCode;
@@ -16,6 +17,7 @@ mod pages;
 mod published;
 mod survey;
 mod units;
+mod verdict;
 
 fn main() -> ExitCode {
     cli::run()

@@ -18,6 +18,7 @@ pub mod convergence;
 pub mod delivery;
 pub mod faults;
 pub mod history;
+pub mod judge;
 mod rng;
 mod wait;
 

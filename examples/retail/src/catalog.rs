@@ -7,6 +7,7 @@ use serde::Deserialize;
 use tidings_core::{Entity, Version};
 
 use crate::context::{Context, Open};
+use crate::digest;
 use crate::name::Sku;
 use crate::refusal::{Refusal, Result};
 use crate::seed::{CATEGORIES, Catalogue};
@@ -168,14 +169,18 @@ fn revise(change: &mut Change<'_>, sku: &Sku, revision: Revision) -> Result<Writ
             token::column(version)
         ])?;
     if published {
-        change.publish(&ProductContentUpdated {
-            sku: sku.clone(),
-            version: version.number(),
-            category: after.category,
-            previous_category: before.category,
-            title: after.title,
-            thumbnail: after.media.into_iter().next(),
-        })?;
+        let digest = digest::content(&after.title, after.media.first().map(String::as_str));
+        change.publish(
+            &ProductContentUpdated {
+                sku: sku.clone(),
+                version: version.number(),
+                category: after.category,
+                previous_category: before.category,
+                title: after.title,
+                thumbnail: after.media.into_iter().next(),
+            },
+            digest,
+        )?;
     }
     let entity = Entity::new(CONTENT, sku.as_str())?;
     Ok(Written { token: Token { entity, version }, published })

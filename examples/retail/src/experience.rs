@@ -15,11 +15,13 @@ use tidings_sqlite::SqliteProjection;
 use crate::catalog::{CONTENT, Catalog};
 use crate::context::file;
 use crate::inventory::{Inventory, STOCK};
-use crate::name::{Sku, offer_id};
+use crate::name::{Market, Sku, offer_id};
 use crate::pricing::{PRICE, Pricing};
 use crate::refusal::{Refusal, Result};
+use crate::seed::CATEGORIES;
 use crate::store::Readers;
 use crate::token::Token;
+use crate::witness::Shown;
 
 mod category;
 mod consume;
@@ -155,6 +157,30 @@ impl Experience {
     /// A listing.
     pub async fn listing(&self, key: &ListingKey) -> Result<Cached<ListingPage>> {
         Ok(self.listings.get(key, |fill| self.sources.listing(key, fill)).await?)
+    }
+
+    /// What the read model holds.
+    pub(crate) async fn modelled(&self) -> Result<Vec<Shown>> {
+        self.sources.readers.read(projection::held).await
+    }
+
+    /// What is cached and may be served now.
+    pub(crate) fn cached(&self) -> Result<Vec<Shown>> {
+        let mut shown = Vec::new();
+        for sku in &self.by_popularity {
+            for market in Market::ALL {
+                let page = self.products.cached(&ProductKey { sku: sku.clone(), market });
+                shown.extend(page.as_ref().and_then(Cached::value).map(ProductPage::shows).transpose()?);
+            }
+        }
+        let markets = || Market::ALL.into_iter();
+        for category in CATEGORIES.iter().map(|category| category.slug) {
+            for (market, sort) in markets().flat_map(|market| Sort::ALL.map(|sort| (market, sort))) {
+                let page = self.listings.cached(&ListingKey { category, market, sort });
+                shown.extend(page.as_ref().and_then(Cached::value).map(ListingPage::shows).transpose()?);
+            }
+        }
+        Ok(shown.into_iter().flatten().collect())
     }
 
     /// All products, most popular first, as of the start.

@@ -6,6 +6,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use tidings_core::{Entity, Version};
 
 use crate::context::{Context, Open};
+use crate::digest;
 use crate::name::{Market, Sku, offer_id};
 use crate::refusal::{Refusal, Result};
 use crate::seed::Catalogue;
@@ -166,15 +167,18 @@ fn set_node(
     let (available, version) =
         update.query_row([text, region], |row| Ok((unsigned(row, 0)?, token::version(row, 1)?)))?;
     drop(update);
-    change.publish(&AvailableToSellAdjusted {
-        sku: sku.clone(),
-        region: market,
-        node: node.to_owned(),
-        quantity,
-        version: version.number(),
-        available,
-        available_before: before.available,
-    })?;
+    change.publish(
+        &AvailableToSellAdjusted {
+            sku: sku.clone(),
+            region: market,
+            node: node.to_owned(),
+            quantity,
+            version: version.number(),
+            available,
+            available_before: before.available,
+        },
+        digest::stock(available),
+    )?;
     Ok(version)
 }
 

@@ -17,6 +17,7 @@
 pub mod catalog;
 pub mod checkout;
 mod context;
+pub mod digest;
 pub mod experience;
 pub mod http;
 pub mod inventory;
@@ -34,11 +35,11 @@ mod zipf;
 pub use experience::{ListingKey, ListingPage, ProductPage, Sort};
 pub use inventory::Stock;
 pub use name::{Market, Sku, offer_id};
-pub use platform::{Parts, Platform, Settings};
+pub use platform::{Parts, Platform, Reader, Settings};
 pub use pricing::Price;
 pub use refusal::Refusal;
 pub use token::{Token, Written};
-pub use witness::{Observed, Unobserved, Witness};
+pub use witness::{Fact, Observed, Shown, Unobserved, Witness};
 pub use zipf::Zipf;
 
 /// Keeps the example in the README compiling.

@@ -16,15 +16,26 @@ use tokio::time::Instant;
 
 use crate::experience::{ListingKey, Sort};
 use crate::name::{Market, Sku};
-use crate::platform::Platform;
+use crate::platform::{Platform, Reader};
 use crate::refusal::{Refusal, Result as Answer};
 use crate::seed::CATEGORIES;
 use crate::zipf::Zipf;
 
 mod change;
 
-const WRITERS: usize = 16;
-const READERS: usize = 32;
+use change::Made;
+
+const WRITERS: u64 = 16;
+const READERS: u64 = 32;
+/// One change in so many is read back by whoever made it, with the token that came with it.
+const READ_BACK: u32 = 10;
+/// One product page in so many is asked for of a product that there never was.
+const UNKNOWN: u32 = 1000;
+
+/// So many of the readers are told apart: a witness has to remember all that each of these saw.
+const KNOWN_READERS: u64 = 4;
+/// Sessions up to this number are the load's own: one task each, which reads one answer after another.
+pub const SESSIONS: u64 = WRITERS + KNOWN_READERS;
 
 /// What to ask of the platform.
 #[derive(Debug, Clone, Copy)]
@@ -96,13 +107,14 @@ impl Load {
         });
         let (stop, stopped) = watch::channel(false);
         let mut tasks = JoinSet::new();
-        for _ in 0..WRITERS {
+        for session in 1..=WRITERS {
             let (shared, stopped) = (shared.clone(), stopped.clone());
-            tasks.spawn(async move { shared.write(stopped).await });
+            tasks.spawn(async move { shared.write(session, stopped).await });
         }
-        for _ in 0..READERS {
+        for reader in 1..=READERS {
+            let session = if reader <= KNOWN_READERS { WRITERS + reader } else { 0 };
             let (shared, stopped) = (shared.clone(), stopped.clone());
-            tasks.spawn(async move { shared.read(stopped).await });
+            tasks.spawn(async move { shared.read(session, stopped).await });
         }
         Loading { shared, stop, tasks }
     }
@@ -139,42 +151,53 @@ impl Counts {
 }
 
 impl Shared {
-    async fn write(&self, stop: watch::Receiver<bool>) {
+    async fn write(&self, session: u64, stop: watch::Receiver<bool>) {
         let rate = f64::from(self.load.changes_per_s);
         while let Some(number) = self.next(&self.next_change, rate, stop.clone()).await {
             let mut random = self.random(number, 0xC4A9);
-            let counts = &self.counts;
-            let count = match change::make(&self.platform, self.product(&mut random), &mut random).await {
-                Ok(()) => &counts.changes,
+            let (counts, sku) = (&self.counts, self.product(&mut random));
+            let made = change::make(&self.platform, sku, &mut random).await;
+            let count = match &made {
+                Ok(_) => &counts.changes,
                 Err(Refusal::Failed(_)) => &counts.changes_failed,
                 Err(_) => &counts.refused,
             };
             count.fetch_add(1, Ordering::Relaxed);
+            if let Ok(Made { market, token }) = made
+                && random.random_ratio(1, READ_BACK)
+            {
+                let reader = self.platform.reader(session);
+                self.count_read(&reader.product_at_least(sku, market, &token).await.map(drop));
+            }
         }
     }
 
-    async fn read(&self, stop: watch::Receiver<bool>) {
+    async fn read(&self, session: u64, stop: watch::Receiver<bool>) {
         let rate = f64::from(self.load.changes_per_s) * f64::from(self.load.reads_per_change);
         while let Some(number) = self.next(&self.next_read, rate, stop.clone()).await {
-            let count = match self.read_one(number).await {
-                Ok(()) => &self.counts.reads,
-                Err(_) => &self.counts.reads_failed,
-            };
-            count.fetch_add(1, Ordering::Relaxed);
+            self.count_read(&self.read_one(number, self.platform.reader(session)).await);
         }
+    }
+
+    fn count_read(&self, read: &Answer<()>) {
+        let count = if read.is_ok() { &self.counts.reads } else { &self.counts.reads_failed };
+        count.fetch_add(1, Ordering::Relaxed);
     }
 
     /// One read in seven is a listing.
-    async fn read_one(&self, number: u64) -> Answer<()> {
+    async fn read_one(&self, number: u64, reader: Reader<'_>) -> Answer<()> {
         let mut random = self.random(number, 0x4EAD);
         if random.random_ratio(1, 7) {
             let category = CATEGORIES[self.categories.sample(&mut random)].slug;
             let sort = Sort::ALL[random.random_range(0..Sort::ALL.len())];
             let key = ListingKey { category, market: market(&mut random), sort };
-            self.platform.listing(&key).await.map(drop)
+            reader.listing(&key).await.map(drop)
+        } else if random.random_ratio(1, UNKNOWN) {
+            let unknown = Sku::parse(&format!("NONE-{}", random.random_range(0..100)))?;
+            reader.product(&unknown, market(&mut random)).await.map(drop)
         } else {
             let sku = self.product(&mut random);
-            self.platform.product(sku, market(&mut random)).await.map(drop)
+            reader.product(sku, market(&mut random)).await.map(drop)
         }
     }
 

@@ -5,34 +5,33 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tidings::{
-    Cached, Clock, Consumer, ConsumerBuilder, ConsumerCounts, Direct, Fence, FenceSettings, Observer, Relay,
+    Clock, Consumer, ConsumerBuilder, ConsumerCounts, Direct, Fence, FenceSettings, Observer, Relay,
     RelayCounts, Running,
 };
 use tidings_core::port::{Log, Outbox, Parking};
 use tidings_core::relay::Settings as RelaySettings;
-use tidings_core::{Code, Entity, Error, Result, Stamp, Topic};
+use tidings_core::{Code, Error, Result, Topic};
 use tokio::sync::{Mutex, watch};
 use tokio::task::JoinHandle;
 
 use crate::catalog::{Catalog, Revision};
 use crate::checkout::{Checkout, Order, Placed};
 use crate::context::Context;
-use crate::experience::{
-    self, CATEGORY_LISTING, Caching, Experience, ListingKey, ListingPage, Owners, PRODUCT_DETAIL, ProductKey,
-    ProductPage,
-};
+use crate::experience::{self, Caching, Experience, Owners};
 use crate::inventory::Inventory;
 use crate::name::{Market, Sku};
 use crate::pricing::{Offer, Pricing, Promoted};
 use crate::refusal::Result as Answer;
 use crate::seed::DEFAULT_SKUS;
-use crate::token::{Token, Written};
-use crate::witness::{Observed, Witness};
+use crate::token::Written;
+use crate::witness::Witness;
 
 mod open;
+mod read;
 mod stats;
 
 use open::{open, partitions, tell_baseline};
+pub use read::Reader;
 pub use stats::{ConsumerStats, ContextStats, Left, Stats};
 
 /// What the platform is started with.
@@ -121,7 +120,7 @@ impl Platform {
         let caching = Caching { pages: settings.pages, bound: settings.bound, readers: settings.readers };
         let partitions = partitions(&*log, &topics).await?;
         let experience = Experience::open(dir, owners.clone(), &fence, &topics, &partitions, caching).await?;
-        if parts.witness.is_listening() {
+        if parts.witness.wants_baseline() {
             tell_baseline(&owners, &*parts.witness).await?;
         }
         checkout.settle().await?;
@@ -178,37 +177,6 @@ impl Platform {
     #[must_use]
     pub fn topics(&self) -> &[Topic] {
         &self.topics
-    }
-
-    /// A product page; a value of `None` if there is no such product.
-    pub async fn product(&self, sku: &Sku, market: Market) -> Answer<Cached<ProductPage>> {
-        let key = ProductKey { sku: sku.clone(), market };
-        let began = self.parts.witness.now_ns();
-        let page = self.experience.product(&key).await?;
-        self.witness(PRODUCT_DETAIL, &key, began, &page, ProductPage::shows)?;
-        Ok(page)
-    }
-
-    /// As [`Platform::product`], and at least as new as what a write answered.
-    pub async fn product_at_least(
-        &self,
-        sku: &Sku,
-        market: Market,
-        token: &Token,
-    ) -> Answer<Cached<ProductPage>> {
-        let key = ProductKey { sku: sku.clone(), market };
-        let began = self.parts.witness.now_ns();
-        let page = self.experience.product_at_least(&key, token).await?;
-        self.witness(PRODUCT_DETAIL, &key, began, &page, ProductPage::shows)?;
-        Ok(page)
-    }
-
-    /// A listing.
-    pub async fn listing(&self, key: &ListingKey) -> Answer<Cached<ListingPage>> {
-        let began = self.parts.witness.now_ns();
-        let page = self.experience.listing(key).await?;
-        self.witness(CATEGORY_LISTING, key, began, &page, ListingPage::shows)?;
-        Ok(page)
     }
 
     /// Sets a base price, in cents.
@@ -348,25 +316,6 @@ impl Platform {
 
     fn counts(&self) -> std::sync::MutexGuard<'_, DriverCounts> {
         self.counts.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
-    }
-
-    fn witness<V>(
-        &self,
-        view: &'static str,
-        key: &impl ToString,
-        began_ns: u64,
-        answer: &Cached<V>,
-        shows: impl FnOnce(&V) -> Result<Vec<(Entity, Stamp)>>,
-    ) -> Answer<()> {
-        let witness = &self.parts.witness;
-        if !witness.is_listening() {
-            return Ok(());
-        }
-        let ended_ns = self.parts.witness.now_ns();
-        let versions = answer.value().map(shows).transpose()?.unwrap_or_default();
-        let (key, certificate) = (key.to_string(), answer.certificate());
-        witness.read(Observed { view, key, versions, began_ns, ended_ns, certificate });
-        Ok(())
     }
 }
 

@@ -10,6 +10,7 @@ use tidings_core::{Entity, Time, Version, Window};
 use tokio::sync::Notify;
 
 use crate::context::{Context, Open};
+use crate::digest;
 use crate::name::{Market, Sku, offer_id};
 use crate::refusal::{Refusal, Result};
 use crate::seed::Catalogue;
@@ -181,13 +182,16 @@ fn set_base(
         .prepare_cached("UPDATE price SET base_cents = ?3 WHERE sku = ?1 AND region = ?2")?
         .execute(params![sku.as_str(), market.as_str(), cents])?;
     let after = raise(change, sku, market, clock)?;
-    change.publish(&BasePriceChanged {
-        sku: sku.clone(),
-        region: market,
-        version: after.version.number(),
-        base_cents: after.base_cents,
-        cents: after.cents,
-    })?;
+    change.publish(
+        &BasePriceChanged {
+            sku: sku.clone(),
+            region: market,
+            version: after.version.number(),
+            base_cents: after.base_cents,
+            cents: after.cents,
+        },
+        digest::price(after.base_cents),
+    )?;
     written(sku, market, after.version, true)
 }
 
@@ -219,28 +223,16 @@ fn promote(change: &mut Change<'_>, offer: &Offer, clock: &Clock) -> Result<Prom
     let (version, cents) = (after.version.number(), after.cents);
     if offer.starts_in.is_zero() {
         let (starts, ends) = (starts_at, ends_at);
-        change.publish(&PromotionActivated {
-            sku,
-            region,
-            version,
-            promotion,
-            percent,
-            starts,
-            ends,
-            cents,
-        })?;
+        change.publish(
+            &PromotionActivated { sku, region, version, promotion, percent, starts, ends, cents },
+            digest::price(after.base_cents),
+        )?;
     } else {
         let (starts, ends) = (starts_at, ends_at);
-        change.publish(&PromotionScheduled {
-            sku,
-            region,
-            version,
-            promotion,
-            percent,
-            starts,
-            ends,
-            cents,
-        })?;
+        change.publish(
+            &PromotionScheduled { sku, region, version, promotion, percent, starts, ends, cents },
+            digest::price(after.base_cents),
+        )?;
     }
     let written = written(&offer.sku, market, after.version, true)?;
     Ok(Promoted { written, promotion, window: Window { from: Some(starts), until: Some(ends) } })

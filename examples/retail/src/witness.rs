@@ -1,6 +1,6 @@
 //! Who wants to see every commit and every read: the recorder of a history that is checked afterwards.
 
-use tidings_core::{Certificate, Entity, Stamp};
+use tidings_core::{Certificate, Entity, Result, Stamp, Version};
 
 /// Told of every commit, and of every read through the platform, from many threads; must be quick.
 ///
@@ -12,27 +12,70 @@ pub trait Witness: Send + Sync {
     /// The state of an entity when the platform started; told for all of them, before anything else.
     fn baseline(&self, entity: Entity, stamp: Stamp);
 
-    /// A state change of `entity` was committed.
-    fn commit(&self, entity: &Entity, stamp: Stamp, began_ns: u64, ended_ns: u64);
+    /// A state change of an entity was committed.
+    fn commit(&self, fact: &Fact, began_ns: u64, ended_ns: u64);
 
-    /// A read was answered. `versions` is what the answer itself shows, not what a cache says of it.
+    /// A read was answered.
     fn read(&self, read: Observed);
 
-    /// Whether baseline and reads are wanted; if not, they are not even prepared.
+    /// Whether commits and reads are wanted; if not, they are not even prepared.
     fn is_listening(&self) -> bool {
         true
+    }
+
+    /// Whether the baseline is wanted; if not, it is not even read.
+    fn wants_baseline(&self) -> bool {
+        self.is_listening()
+    }
+}
+
+/// A version of an entity, and its content as a [digest](crate::digest).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fact {
+    /// The entity.
+    pub entity: Entity,
+    /// Its version.
+    pub stamp: Stamp,
+    /// What it is at that version.
+    pub digest: u64,
+}
+
+/// One entity as an answer, or a copy, shows it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Shown {
+    /// The entity.
+    pub entity: Entity,
+    /// The version it is shown at; `None`: that there is no such thing.
+    pub stamp: Option<Stamp>,
+    /// What is shown of it, if that is comparable.
+    pub digest: Option<u64>,
+}
+
+impl Shown {
+    /// At a version, with this content.
+    pub fn at(kind: &str, id: &str, version: Version, digest: Option<u64>) -> Result<Self> {
+        Ok(Self { entity: Entity::new(kind, id)?, stamp: Some(Stamp::of(version)), digest })
+    }
+
+    /// As something that does not exist.
+    pub fn absent(kind: &str, id: &str) -> Result<Self> {
+        Ok(Self { entity: Entity::new(kind, id)?, stamp: None, digest: None })
     }
 }
 
 /// One answered read.
 #[derive(Debug, Clone)]
 pub struct Observed {
+    /// Whose it was: of two reads of one reader, the second is called after the first was answered. 0: nobody's.
+    pub session: u64,
     /// The view.
     pub view: &'static str,
     /// The key, as the view writes it.
     pub key: String,
-    /// Each entity in the answer, with the version it was shown at.
-    pub versions: Vec<(Entity, Stamp)>,
+    /// What the answer itself shows, not what a cache says of it.
+    pub shows: Vec<Shown>,
+    /// What the reader asked to see at least.
+    pub token: Option<(Entity, Stamp)>,
     /// When the read began.
     pub began_ns: u64,
     /// When it was answered.
@@ -50,7 +93,7 @@ impl Witness for Unobserved {
         0
     }
     fn baseline(&self, _: Entity, _: Stamp) {}
-    fn commit(&self, _: &Entity, _: Stamp, _: u64, _: u64) {}
+    fn commit(&self, _: &Fact, _: u64, _: u64) {}
     fn read(&self, _: Observed) {}
     fn is_listening(&self) -> bool {
         false

@@ -64,6 +64,8 @@ codes! {
     TYPE_UNKNOWN = "TD1010", Input, "correct the type, or declare it with a decision";
     /// Data that its event type cannot be read from.
     DATA_UNREADABLE = "TD1011", Input, "mend the data or its reader, then redrive the parked event";
+    /// A recorded history with a line that cannot be understood.
+    HISTORY_UNREADABLE = "TD1012", Input, "mend that line, or record the history again";
     /// An invalid argument or setting.
     SETTING_INVALID = "TD2001", Setup, "correct the setting";
     /// A data directory written by a newer version.
@@ -92,6 +94,8 @@ codes! {
     RECORD_UNREADABLE = "TD3002", Data, "treat it as a gap: entries are revalidated, and the scope is repaired";
     /// Records were removed before they were read.
     GAP = "TD3003", Data, "keep the log longer than the longest outage; entries are revalidated meanwhile";
+    /// A recorded history that is cut off, or shows nothing that could be judged.
+    HISTORY_INCOMPLETE = "TD3004", Data, "record the history again, and let its writer finish";
     /// Busy or locked for too long.
     BUSY = "TD4001", Retry, "it is retried by itself; look for a long write transaction if it persists";
     /// A load that took longer than its hard limit.

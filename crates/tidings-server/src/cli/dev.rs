@@ -21,6 +21,10 @@ pub(super) struct Args {
     /// Write what was seen to this file, as flat JSON
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
+    /// Write everything that was done and seen to this file while it happens, for `tidings check-history`. An older
+    /// history there is replaced; a file that is anything else is left alone, and refused
+    #[arg(long, value_name = "FILE")]
+    history: Option<PathBuf>,
     /// Keep everything in this directory, and go on with what is there; without it, in a temporary one
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
@@ -34,7 +38,7 @@ pub(super) struct Args {
 
 impl From<Args> for Settings {
     fn from(args: Args) -> Self {
-        let Args { load, lasting, seed, report, data, port, products } = args;
-        Self { load, lasting, seed, report, data, port, products }
+        let Args { load, lasting, seed, report, history, data, port, products } = args;
+        Self { load, lasting, seed, report, history, data, port, products }
     }
 }

@@ -3,6 +3,7 @@
 //! The checker believes no cache, so this is read from the files themselves: what the read model shows (it has taken in
 //! everything before its own position), and every event beyond that, in the log or still in an outbox.
 
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use retail::catalog::CONTENT;
@@ -20,7 +21,7 @@ use crate::published;
 use crate::survey::{self, OUTBOXES, PROJECTION};
 
 /// The most parked events that are taken into account.
-const MOST_PARKED: usize = 100_000;
+pub(super) const MOST_PARKED: usize = 100_000;
 
 /// What an earlier run left, and how many events of it wait; `None` if there was none that came so far.
 pub(crate) async fn known(dir: &DataDir, log: &SqliteLog) -> Result<(Option<Vec<Record>>, u64)> {
@@ -34,9 +35,27 @@ pub(crate) async fn known(dir: &DataDir, log: &SqliteLog) -> Result<(Option<Vec<
         }),
     );
     let shown = known.len();
-    known.extend(waiting(dir, log).await?);
+    let waiting = waiting(dir, log).await?;
+    let news = beyond(&known, waiting);
+    known.extend(news);
     let resumed = (known.len() - shown) as u64;
     Ok((Some(known), resumed))
+}
+
+/// The events that are newer than what the baseline already counts, each once: after a crash an event may be in the
+/// log, still in its outbox, and taken in all the same.
+fn beyond(baseline: &[Record], waiting: Vec<(Entity, Stamp)>) -> Vec<Record> {
+    let mut newest = HashMap::<&Entity, Stamp>::new();
+    for record in baseline {
+        if let Record::Baseline { entity, stamp } = record {
+            let known = newest.entry(entity).or_insert(*stamp);
+            *known = (*known).max(*stamp);
+        }
+    }
+    let is_new = |(entity, stamp): &(Entity, Stamp)| newest.get(entity).is_none_or(|known| known < stamp);
+    let mut seen = HashSet::new();
+    let news = waiting.into_iter().filter(is_new).filter(|event| seen.insert(event.clone()));
+    news.map(|(entity, stamp)| Record::Commit(Commit::of(entity, stamp, 0, Some(0)))).collect()
 }
 
 /// What is shown, one baseline for each entity; `None` if there is no read model yet.
@@ -71,8 +90,8 @@ fn shown(dir: &DataDir) -> Result<Option<Vec<Record>>> {
     Ok(Some(baseline))
 }
 
-/// Events that an earlier run committed and that the read model has not taken in, each once or more.
-async fn waiting(dir: &DataDir, log: &SqliteLog) -> Result<Vec<Record>> {
+/// Events that an earlier run committed and that the read model may not have taken in, each once or more.
+async fn waiting(dir: &DataDir, log: &SqliteLog) -> Result<Vec<(Entity, Stamp)>> {
     let mut waiting = Vec::new();
     for (context, file) in OUTBOXES.into_iter().filter(|(context, _)| *context != published::TOPIC) {
         let Some(outbox) = survey::open_outbox(dir, context, file)? else { continue };
@@ -82,7 +101,7 @@ async fn waiting(dir: &DataDir, log: &SqliteLog) -> Result<Vec<Record>> {
             let Some(last) = scan.rows.last() else { break };
             after = last.cursor;
             let events = scan.rows.iter().filter_map(|row| row.event.as_ref().ok());
-            waiting.extend(events.map(|event| earlier(&event.entity, event.stamp)));
+            waiting.extend(events.map(|event| (event.entity.clone(), event.stamp)));
         }
     }
     let projected = survey::projected(dir)?;
@@ -100,7 +119,7 @@ async fn waiting(dir: &DataDir, log: &SqliteLog) -> Result<Vec<Record>> {
     Ok(waiting)
 }
 
-async fn unread(log: &SqliteLog, mut at: Position, waiting: &mut Vec<Record>) -> Result<()> {
+async fn unread(log: &SqliteLog, mut at: Position, waiting: &mut Vec<(Entity, Stamp)>) -> Result<()> {
     loop {
         let records = match log.read(&at, ReadLimit::default()).await? {
             Read::Records(records) => records,
@@ -114,12 +133,37 @@ async fn unread(log: &SqliteLog, mut at: Position, waiting: &mut Vec<Record>) ->
         at.offset = last.offset.next();
         for stored in &records {
             if let Stored::Event(event) = &stored.record {
-                waiting.push(earlier(&event.entity, event.stamp));
+                waiting.push((event.entity.clone(), event.stamp));
             }
         }
     }
 }
 
-fn earlier(entity: &Entity, stamp: Stamp) -> Record {
-    Record::Commit(Commit { entity: entity.clone(), stamp, began: 0, ended: Some(0) })
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_baseline_counts_already_is_not_waiting() {
+        let event = |id: &str, version| {
+            let version = Version::new(version).unwrap();
+            (Entity::new("price", id).unwrap(), Stamp::of(version))
+        };
+        let baseline = |id, version| {
+            let (entity, stamp) = event(id, version);
+            Record::Baseline { entity, stamp }
+        };
+        // An event of b was parked: its owner has 4, though 2 is shown.
+        let known = [baseline("a", 3), baseline("b", 2), baseline("b", 4)];
+        let waiting =
+            vec![event("a", 3), event("a", 4), event("b", 3), event("b", 5), event("a", 4), event("c", 1)];
+        let news: Vec<_> = beyond(&known, waiting)
+            .into_iter()
+            .map(|record| match record {
+                Record::Commit(commit) => (commit.entity, commit.stamp),
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        assert_eq!(news, [event("a", 4), event("b", 5), event("c", 1)]);
+    }
 }

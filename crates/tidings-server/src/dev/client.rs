@@ -7,22 +7,24 @@ use std::time::Duration;
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 use retail::seed::CATEGORIES;
-use retail::{Market, Platform, Sort, Witness, Zipf, offer_id};
+use retail::{Market, Platform, Sort, Witness, Zipf, digest, offer_id};
 use serde_json::Value;
 use tidings_core::certificate::Cause;
 use tidings_core::{Entity, Freshness, Path, Stamp, Version};
-use tidings_testkit::history::{Read, Record};
+use tidings_testkit::history::{Read, Record, Shown, State};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufStream};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
-use super::recorder::{COPY, Recorder};
+use super::recorder::{self, COPY, Recorder, shown};
 
 /// Requests per second, over all connections.
 pub(crate) const PER_SECOND: u32 = 200;
 const CONNECTIONS: u32 = 4;
+/// One page in so many is asked for a second time, with what was seen as the least that must be shown.
+const AGAIN: u32 = 20;
 /// The longest body that is read.
 const BODY: usize = 1 << 20;
 
@@ -68,10 +70,11 @@ impl Clients {
         for number in 0..CONNECTIONS {
             let (reader, mut stopped) = (reader.clone(), stopped.clone());
             tasks.spawn(async move {
+                let session = retail::load::SESSIONS + 1 + u64::from(number);
                 let random = SmallRng::seed_from_u64(seed ^ (0x4177_0000 + u64::from(number)));
                 tokio::select! {
                     _ = stopped.wait_for(|stop| *stop) => {}
-                    () = reader.run(random) => {}
+                    () = reader.run(session, random) => {}
                 }
             });
         }
@@ -91,7 +94,7 @@ impl Clients {
 }
 
 impl Reader {
-    async fn run(self, mut random: SmallRng) {
+    async fn run(self, session: u64, mut random: SmallRng) {
         let pause = Duration::from_secs(1) * CONNECTIONS / PER_SECOND;
         let mut due = Instant::now();
         loop {
@@ -105,11 +108,10 @@ impl Reader {
                 // Paced by due times, so that a slow moment is caught up.
                 sleep_until(due).await;
                 due += pause;
-                if self.read_one(&mut stream, &mut random).await.is_err() {
+                if self.read_one(&mut stream, session, &mut random).await.is_err() {
                     self.counts.failed.fetch_add(1, Ordering::Relaxed);
                     break;
                 }
-                self.counts.reads.fetch_add(1, Ordering::Relaxed);
             }
         }
     }
@@ -117,44 +119,78 @@ impl Reader {
     async fn read_one(
         &self,
         stream: &mut BufStream<TcpStream>,
+        session: u64,
         random: &mut SmallRng,
     ) -> std::io::Result<()> {
         let market = Market::ALL[random.random_range(0..Market::ALL.len())];
-        let is_listing = random.random_ratio(1, 7);
-        let (path, key) = if is_listing {
+        if random.random_ratio(1, 7) {
             let category = CATEGORIES[random.random_range(0..CATEGORIES.len())].slug;
             let sort = Sort::ALL[random.random_range(0..Sort::ALL.len())].as_str();
-            (
-                format!("/listings/{category}?region={market}&sort={sort}"),
-                format!("{category}/{market}/{sort}"),
-            )
-        } else {
-            let sku = &self.platform.experience().by_popularity()[self.popularity.sample(random)];
-            (format!("/products/{sku}?region={market}"), format!("{sku}/{market}"))
-        };
+            let path = format!("/listings/{category}?region={market}&sort={sort}");
+            let asked = Asked { path, key: format!("{category}/{market}/{sort}"), token: None, session };
+            return self
+                .ask(stream, asked, "category_listing over HTTP", |body| listed(body, market))
+                .await
+                .map(drop);
+        }
+        let sku = &self.platform.experience().by_popularity()[self.popularity.sample(random)];
+        let path = format!("/products/{sku}?region={market}");
+        let asked = Asked { path, key: format!("{sku}/{market}"), token: None, session };
+        let view = "product_detail over HTTP";
+        let shows = self.ask(stream, asked.clone(), view, |body| detailed(body, market)).await?;
+        if random.random_ratio(1, AGAIN)
+            && let Some(Shown { entity, state: State::At { stamp, .. } }) = shows.into_iter().last()
+        {
+            let path = format!("{}&at_least={entity}:{stamp}", asked.path);
+            let again = Asked { path, token: Some((entity, stamp)), ..asked };
+            self.ask(stream, again, view, |body| detailed(body, market)).await?;
+        }
+        Ok(())
+    }
+
+    /// Asks, records what was answered, and returns what it shows.
+    async fn ask(
+        &self,
+        stream: &mut BufStream<TcpStream>,
+        asked: Asked,
+        view: &str,
+        shows: impl FnOnce(&Value) -> Option<Vec<retail::Shown>>,
+    ) -> std::io::Result<Vec<Shown>> {
+        let Asked { path, key, token, session } = asked;
         let began = self.recorder.now_ns();
         let body = request(stream, &self.address, &path).await?;
         let ended = self.recorder.now_ns();
         let answer: Value = serde_json::from_slice(&body)?;
-        let shown = if is_listing { listed(&answer, market) } else { detailed(&answer, market) };
-        let (Some(deps), Some(freshness)) = (shown, freshness(&answer["certificate"])) else {
+        let (Some(shows), Some(freshness)) = (shows(&answer), freshness(&answer["certificate"])) else {
             return Err(std::io::Error::other(format!("{path} answered what is no answer: {answer}")));
         };
-        let view = if is_listing { "category_listing over HTTP" } else { "product_detail over HTTP" };
+        let shows: Vec<_> = shows.into_iter().map(shown).collect();
+        let way = path_of(&answer["certificate"]);
         self.recorder.take(Record::Read(Read {
             copy: COPY.into(),
-            session: 0,
+            session: recorder::session(session, freshness, way),
             view: view.into(),
             key: key.into(),
-            deps,
+            shows: shows.clone(),
+            token,
             began,
             ended,
             freshness,
-            path: path_of(&answer["certificate"]),
+            path: way,
             bound: Some(self.bound),
         }));
-        Ok(())
+        self.counts.reads.fetch_add(1, Ordering::Relaxed);
+        Ok(shows)
     }
+}
+
+/// One request to be made.
+#[derive(Clone)]
+struct Asked {
+    path: String,
+    key: String,
+    token: Option<(Entity, Stamp)>,
+    session: u64,
 }
 
 /// Asks for one path, and reads a 200 with its body; HTTP/1.1 with the connection kept.
@@ -186,30 +222,34 @@ async fn request(stream: &mut BufStream<TcpStream>, host: &str, path: &str) -> s
     Ok(body)
 }
 
-fn detailed(answer: &Value, market: Market) -> Option<Vec<(Entity, Stamp)>> {
+fn detailed(answer: &Value, market: Market) -> Option<Vec<retail::Shown>> {
     let page = &answer["product"];
     let sku = page["sku"].as_str()?;
     let offer = offer_id(&retail::Sku::parse(sku).ok()?, market);
+    let content = digest::content(page["title"].as_str()?, page["media"][0].as_str());
+    let price = digest::price(u32::try_from(page["base_cents"].as_u64()?).ok()?);
+    let stock = digest::stock(page["available"].as_u64()?);
     Some(vec![
-        dep(retail::catalog::CONTENT, sku, &page["content_version"])?,
-        dep(retail::pricing::PRICE, &offer, &page["price_version"])?,
-        dep(retail::inventory::STOCK, &offer, &page["stock_version"])?,
+        part(retail::catalog::CONTENT, sku, &page["content_version"], Some(content))?,
+        part(retail::pricing::PRICE, &offer, &page["price_version"], Some(price))?,
+        part(retail::inventory::STOCK, &offer, &page["stock_version"], Some(stock))?,
     ])
 }
 
-fn listed(answer: &Value, market: Market) -> Option<Vec<(Entity, Stamp)>> {
-    let mut deps = Vec::new();
+fn listed(answer: &Value, market: Market) -> Option<Vec<retail::Shown>> {
+    let mut shows = Vec::new();
     for line in answer["listing"]["lines"].as_array()? {
         let sku = line["sku"].as_str()?;
         let offer = offer_id(&retail::Sku::parse(sku).ok()?, market);
-        deps.push(dep(retail::catalog::CONTENT, sku, &line["content_version"])?);
-        deps.push(dep(retail::pricing::PRICE, &offer, &line["price_version"])?);
+        let content = digest::content(line["title"].as_str()?, line["thumbnail"].as_str());
+        shows.push(part(retail::catalog::CONTENT, sku, &line["content_version"], Some(content))?);
+        shows.push(part(retail::pricing::PRICE, &offer, &line["price_version"], None)?);
     }
-    Some(deps)
+    Some(shows)
 }
 
-fn dep(kind: &str, id: &str, version: &Value) -> Option<(Entity, Stamp)> {
-    Some((Entity::new(kind, id).ok()?, Stamp::of(Version::new(version.as_u64()?)?)))
+fn part(kind: &str, id: &str, version: &Value, digest: Option<u64>) -> Option<retail::Shown> {
+    retail::Shown::at(kind, id, Version::new(version.as_u64()?)?, digest).ok()
 }
 
 /// Where the answer came from, as the client was told it. Only one that was not kept is judged differently.

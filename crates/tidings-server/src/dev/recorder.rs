@@ -1,38 +1,47 @@
 //! What happened, on its way to the history checker.
 //!
 //! The platform's threads hand records in and go on; one thread of its own judges them a little later, when everything
-//! that was under way has been handed in. If it falls behind, whoever brings the next record waits: a record is never
-//! dropped. What is old is forgotten by the checker, so a run may last for days.
+//! that was under way has been handed in, and writes them down if a history is asked for. If it falls behind, whoever
+//! brings the next record waits: a record is never dropped. What is old is forgotten by the checker, so a run may last
+//! for days.
+//!
+//! - `judge`: that thread;
+//! - `marks`: what the consumer's marks claim, by the history's clock;
+//! - `latency`: from commit to effect.
 
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use hdrhistogram::Histogram;
-use retail::{Observed, Witness};
+use retail::{Fact, Observed, Witness};
 use tidings::Observer;
-use tidings_core::{Code, Entity, Error, Event, Outcome, Result, Stamp};
+use tidings_core::{
+    Code, Entity, Error, Event, Freshness, Outcome, Partition, Path, Position, Result, Stamp, Time,
+};
+use tidings_testkit::Verdict;
 use tidings_testkit::checker::Counts;
-use tidings_testkit::history::{Applied, Commit, Nanos, Read, Record};
-use tidings_testkit::{Checker, Verdict};
+use tidings_testkit::history::{Applied, Commit, Nanos, Read, Record, Shown, State};
+
+use super::history::Writing;
+
+mod judge;
+mod latency;
+mod marks;
+
+use judge::Judge;
+use marks::{Both, Marks};
 
 /// Who must account for every event: the Experience API's consumer.
 pub(crate) const COPY: &str = "experience-api";
 
 /// How many records may wait to be judged.
 const ROOM: usize = 100_000;
-/// What happened is judged this much later.
-const LATER: Duration = Duration::from_secs(3);
-/// What can no longer matter to any read is forgotten after this long.
-const HORIZON: Duration = Duration::from_secs(30);
-const JUDGE_EVERY: Duration = Duration::from_millis(250);
-const FORGET_EVERY: Duration = Duration::from_secs(5);
 
 /// Takes records from any thread.
 pub(crate) struct Recorder {
     shared: Arc<Shared>,
+    marks: Mutex<Marks>,
     copy: Arc<str>,
     bound: Duration,
     knows: bool,
@@ -46,11 +55,15 @@ struct Shared {
     judged: Mutex<Judged>,
     waits: AtomicU64,
     unrecorded: AtomicU64,
+    /// Why the history could not be written to its end, if so.
+    unwritten: Mutex<Option<Error>>,
 }
 
 #[derive(Default)]
 struct Inbox {
     records: Vec<Record>,
+    /// How many have a record in their hands and wait for room.
+    waiting: usize,
     ended: bool,
     deaf: bool,
 }
@@ -76,18 +89,31 @@ pub(crate) struct Found {
     pub(crate) waits: u64,
     /// Records that came when nobody took them any more: 0, or the verdict is worth nothing.
     pub(crate) unrecorded: u64,
+    /// Why the history could not be written to its end, if so.
+    pub(crate) unwritten: Option<Error>,
 }
 
 /// The thread that judges.
 pub(crate) struct Judging {
     shared: Arc<Shared>,
-    thread: JoinHandle<Result<(Verdict, Latency)>>,
+    thread: JoinHandle<Result<judge::Done>>,
+}
+
+/// What a run is judged, and recorded, with.
+pub(crate) struct Beginning {
+    /// What reads promise.
+    pub(crate) bound: Duration,
+    /// What was there before; without it the platform's own word is taken, which leaves out the events that an earlier
+    /// run did not get to.
+    pub(crate) known: Option<Vec<Record>>,
+    /// Where the history is written.
+    pub(crate) writing: Option<Writing>,
 }
 
 impl Recorder {
-    /// Begins to record, and to judge, reads that promise this bound. `known` is what was there before; without it the
-    /// platform's own word is taken, which leaves out the events that an earlier run did not get to.
-    pub(crate) fn start(bound: Duration, known: Option<Vec<Record>>) -> Result<(Arc<Self>, Judging)> {
+    /// Begins to record and to judge.
+    pub(crate) fn start(beginning: Beginning) -> Result<(Arc<Self>, Judging)> {
+        let Beginning { bound, known, writing } = beginning;
         let shared = Arc::new(Shared {
             began: Instant::now(),
             inbox: Mutex::default(),
@@ -96,15 +122,18 @@ impl Recorder {
             judged: Mutex::default(),
             waits: AtomicU64::new(0),
             unrecorded: AtomicU64::new(0),
+            unwritten: Mutex::default(),
         });
         let knows = known.is_some();
-        let judge = Judge::new(shared.clone(), known.unwrap_or_default())?;
+        let marks = Mutex::new(Marks::new(shared.both()));
+        let judge = Judge::new(shared.clone(), writing)?;
+        let known = known.unwrap_or_default();
         let thread =
-            std::thread::Builder::new().name("tidings-checker".to_owned()).spawn(move || judge.run());
+            std::thread::Builder::new().name("tidings-checker".to_owned()).spawn(move || judge.run(known));
         let thread =
             thread.map_err(|e| Error::new(Code::OVERLOADED, "no thread could be started").because(e))?;
         let judging = Judging { shared: shared.clone(), thread };
-        Ok((Arc::new(Self { shared, copy: COPY.into(), bound, knows }), judging))
+        Ok((Arc::new(Self { shared, marks, copy: COPY.into(), bound, knows }), judging))
     }
 
     /// Takes one record.
@@ -112,10 +141,12 @@ impl Recorder {
         let mut inbox = lock(&self.shared.inbox);
         if inbox.records.len() >= ROOM && !inbox.deaf {
             self.shared.waits.fetch_add(1, Ordering::Relaxed);
+            inbox.waiting += 1;
             drop(inbox);
             // Other tasks of this thread go on elsewhere meanwhile.
             tokio::task::block_in_place(|| self.shared.wait_for_room());
             inbox = lock(&self.shared.inbox);
+            inbox.waiting -= 1;
         }
         if inbox.deaf {
             self.shared.unrecorded.fetch_add(1, Ordering::Relaxed);
@@ -127,15 +158,33 @@ impl Recorder {
         }
     }
 
+    /// Takes what the copies hold, now that everything acknowledged before `upto` has been taken in.
+    pub(crate) fn held(&self, held: Vec<retail::Shown>, upto: Nanos) {
+        let at = self.shared.now();
+        for one in held {
+            self.take(Record::Held { copy: self.copy.clone(), shown: shown(one), upto, at });
+        }
+    }
+
     /// What was found so far.
     pub(crate) fn judged(&self) -> Judged {
         lock(&self.shared.judged).clone()
+    }
+
+    /// Why the history cannot be written any more, if so.
+    pub(crate) fn unwritten(&self) -> Option<Error> {
+        lock(&self.shared.unwritten).clone()
     }
 }
 
 impl Shared {
     fn now(&self) -> Nanos {
         nanos(self.began.elapsed())
+    }
+
+    fn both(&self) -> Both {
+        let nanos = self.now();
+        Both { nanos, wall: crate::survey::now() }
     }
 
     fn wait_for_room(&self) {
@@ -154,11 +203,12 @@ impl Judging {
         shared.filled.notify_one();
         let defect = || Error::new(Code::DEFECT, "the checker panicked");
         let joined = tokio::task::spawn_blocking(move || thread.join()).await;
-        let (verdict, latency) = joined.ok().and_then(std::result::Result::ok).ok_or_else(defect)??;
-        let (p50_us, p99_us) = latency.quantiles();
+        let done = joined.ok().and_then(std::result::Result::ok).ok_or_else(defect)??;
         let (waits, unrecorded) =
             (shared.waits.load(Ordering::Relaxed), shared.unrecorded.load(Ordering::Relaxed));
-        Ok(Found { verdict, p50_us, p99_us, waits, unrecorded })
+        let unwritten = lock(&shared.unwritten).clone();
+        let judge::Done { verdict, p50_us, p99_us } = done;
+        Ok(Found { verdict, p50_us, p99_us, waits, unrecorded, unwritten })
     }
 }
 
@@ -168,28 +218,32 @@ impl Witness for Recorder {
     }
 
     fn baseline(&self, entity: Entity, stamp: Stamp) {
-        if !self.knows {
-            self.take(Record::Baseline { entity, stamp });
-        }
+        self.take(Record::Baseline { entity, stamp });
     }
 
-    fn commit(&self, entity: &Entity, stamp: Stamp, began: Nanos, ended: Nanos) {
-        self.take(Record::Commit(Commit { entity: entity.clone(), stamp, began, ended: Some(ended) }));
+    fn commit(&self, fact: &Fact, began: Nanos, ended: Nanos) {
+        let commit = Commit::of(fact.entity.clone(), fact.stamp, began, Some(ended));
+        self.take(Record::Commit(Commit { digest: Some(fact.digest), ..commit }));
     }
 
     fn read(&self, read: Observed) {
         self.take(Record::Read(Read {
             copy: self.copy.clone(),
-            session: 0,
+            session: session(read.session, read.certificate.freshness, read.certificate.path),
             view: read.view.into(),
             key: read.key.into(),
-            deps: read.versions,
+            shows: read.shows.into_iter().map(shown).collect(),
+            token: read.token,
             began: read.began_ns,
             ended: read.ended_ns,
             freshness: read.certificate.freshness,
             path: read.certificate.path,
             bound: Some(self.bound),
         }));
+    }
+
+    fn wants_baseline(&self) -> bool {
+        !self.knows
     }
 }
 
@@ -206,152 +260,61 @@ impl Observer for Recorder {
             }));
         }
     }
-}
 
-/// The thread's own state.
-struct Judge {
-    shared: Arc<Shared>,
-    checker: Checker,
-    latency: Latency,
-    judged_at: Instant,
-    forgot_at: Instant,
-}
-
-impl Judge {
-    fn new(shared: Arc<Shared>, known: Vec<Record>) -> Result<Self> {
-        let (judged_at, forgot_at) = (Instant::now(), Instant::now());
-        let mut checker = Checker::new();
-        known.into_iter().for_each(|record| checker.record(record));
-        checker.record(Record::Subscribed { copy: COPY.into(), kind: None, from: 0 });
-        Ok(Self { shared, checker, latency: Latency::new()?, judged_at, forgot_at })
+    fn began(&self, positions: &[Position]) {
+        lock(&self.marks).began(positions);
     }
 
-    fn run(mut self) -> Result<(Verdict, Latency)> {
-        let _deaf = DeafWhenDropped(self.shared.clone());
-        loop {
-            let (records, ended) = self.next();
-            for record in records {
-                self.take(record);
-            }
-            if ended {
-                return Ok((self.verdict()?, self.latency));
-            }
-            if self.judged_at.elapsed() >= JUDGE_EVERY {
-                self.judged_at = Instant::now();
-                self.judge();
-            }
+    fn caught_up(&self, partition: &Partition, time: Time) {
+        let mut marks = lock(&self.marks);
+        let now = self.shared.both();
+        let claim = marks.caught_up(partition, time, now);
+        // The copy spoke once all its partitions had: what each of them applied was handed in before.
+        drop(marks);
+        if let Some((kind, upto)) = claim {
+            let (copy, kind) = (self.copy.clone(), Some(kind.into()));
+            self.take(Record::Marked { copy, kind, upto, at: now.nanos });
         }
     }
 
-    /// A run in which nobody asked for anything broke no promise.
-    fn verdict(&mut self) -> Result<Verdict> {
-        let counts = *self.checker.counts();
-        match self.checker.verdict() {
-            Err(_) if self.checker.counts().reads == 0 && counts.applied == 0 => {
-                Ok(Verdict { counts, accounts: Vec::new(), violations: Vec::new() })
-            }
-            other => other,
-        }
-    }
-
-    fn next(&self) -> (Vec<Record>, bool) {
-        let inbox = lock(&self.shared.inbox);
-        let nothing = |inbox: &mut Inbox| inbox.records.is_empty() && !inbox.ended;
-        let waited = self.shared.filled.wait_timeout_while(inbox, JUDGE_EVERY, nothing);
-        let (mut inbox, _) = waited.unwrap_or_else(PoisonError::into_inner);
-        let (records, ended) = (std::mem::take(&mut inbox.records), inbox.ended);
-        drop(inbox);
-        self.shared.emptied.notify_all();
-        (records, ended)
-    }
-
-    fn take(&mut self, record: Record) {
-        match &record {
-            Record::Commit(commit) => self.latency.committed(commit),
-            Record::Applied(applied) => self.latency.applied(applied),
-            _ => {}
-        }
-        self.checker.record(record);
-    }
-
-    fn judge(&mut self) {
-        let now = self.shared.now();
-        self.checker.settle(now.saturating_sub(nanos(LATER)));
-        if self.forgot_at.elapsed() >= FORGET_EVERY {
-            self.forgot_at = Instant::now();
-            let horizon = now.saturating_sub(nanos(HORIZON));
-            self.checker.forget_before(horizon);
-            self.latency.forget_before(horizon);
-        }
-        let violations = self.checker.violations().iter().take(5);
-        let violations = violations.map(|v| format!("{:?}: {}", v.invariant, v.what)).collect();
-        let (p50_us, p99_us) = self.latency.quantiles();
-        *lock(&self.shared.judged) = Judged { counts: *self.checker.counts(), p50_us, p99_us, violations };
+    fn gap(&self, _: &Partition, _: &str) {
+        self.take(Record::Epoch { copy: self.copy.clone(), at: self.shared.now() });
     }
 }
 
-/// Nobody waits for room in an inbox that is no longer read.
-struct DeafWhenDropped(Arc<Shared>);
-
-impl Drop for DeafWhenDropped {
-    fn drop(&mut self) {
-        let mut inbox = lock(&self.0.inbox);
-        inbox.deaf = true;
-        self.0.unrecorded.fetch_add(inbox.records.len() as u64, Ordering::Relaxed);
-        drop(inbox);
-        self.0.emptied.notify_all();
-    }
+/// Whose read it was, as far as anything was promised: an answer that was not kept and claims nothing is the source's, and
+/// may be older than what the same reader saw before (ADR 0008). Who cannot have that reads with a token.
+pub(crate) fn session(reader: u64, freshness: Freshness, path: Path) -> u64 {
+    let claims = !matches!(freshness, Freshness::Stale(_) | Freshness::Unverified);
+    if claims || path != Path::SourceUnkept { reader } else { 0 }
 }
 
-/// From the acknowledgement of a commit to the effect of its event. Either may be told of first.
-struct Latency {
-    committed: HashMap<(Entity, Stamp), Nanos>,
-    applied: HashMap<(Entity, Stamp), Nanos>,
-    micros: Histogram<u64>,
+/// What an answer, or a copy, shows of an entity.
+pub(crate) fn shown(shown: retail::Shown) -> Shown {
+    let at = |stamp| State::At { stamp, digest: shown.digest, in_force: None };
+    Shown { entity: shown.entity, state: shown.stamp.map_or(State::Absent, at) }
 }
 
-impl Latency {
-    fn new() -> Result<Self> {
-        let micros = Histogram::new_with_bounds(1, 3_600_000_000, 3);
-        let micros = micros.map_err(|e| Error::new(Code::DEFECT, "a histogram was refused").because(e))?;
-        Ok(Self { committed: HashMap::new(), applied: HashMap::new(), micros })
-    }
-
-    fn committed(&mut self, commit: &Commit) {
-        let Some(ended) = commit.ended else { return };
-        let event = (commit.entity.clone(), commit.stamp);
-        match self.applied.remove(&event) {
-            Some(at) => self.add(ended, at),
-            None => drop(self.committed.insert(event, ended)),
-        }
-    }
-
-    fn applied(&mut self, applied: &Applied) {
-        let event = (applied.entity.clone(), applied.stamp);
-        match self.committed.remove(&event) {
-            Some(ended) => self.add(ended, applied.at),
-            None => drop(self.applied.insert(event, applied.at)),
-        }
-    }
-
-    fn add(&mut self, committed: Nanos, applied: Nanos) {
-        self.micros.saturating_record((applied.saturating_sub(committed) / 1000).max(1));
-    }
-
-    /// What has no counterpart by now was told of twice, or was committed before this run.
-    fn forget_before(&mut self, time: Nanos) {
-        self.applied.retain(|_, at| *at >= time);
-    }
-
-    fn quantiles(&self) -> (u64, u64) {
-        (self.micros.value_at_quantile(0.5), self.micros.value_at_quantile(0.99))
-    }
-}
-
-pub(crate) fn nanos(span: Duration) -> Nanos {
+fn nanos(span: Duration) -> Nanos {
     u64::try_from(span.as_nanos()).unwrap_or(Nanos::MAX)
 }
 
 fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
     shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use tidings_core::certificate::Cause;
+
+    use super::*;
+
+    #[test]
+    fn only_what_claims_nothing_and_was_not_kept_is_outside_a_session() {
+        let (stale, kept, unkept) = (Freshness::Stale(Cause::SourceBehind), Path::Source, Path::SourceUnkept);
+        let session_of = |freshness, path| session(7, freshness, path);
+        assert_eq!([session_of(stale, unkept), session_of(Freshness::Unverified, unkept)], [0, 0]);
+        assert_eq!([session_of(stale, kept), session_of(Freshness::Unverified, Path::L1)], [7, 7]);
+        assert_eq!([session_of(Freshness::Fresh, unkept), session_of(Freshness::Direct, unkept)], [7, 7]);
+    }
 }

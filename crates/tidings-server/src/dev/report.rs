@@ -7,12 +7,12 @@ use retail::platform::{Left, Stats};
 use serde_json::{Map, Value, json};
 use tidings_core::{Code, Error, Result};
 use tidings_testkit::checker::Account;
-use tidings_testkit::history::Record;
 
 use super::Settings;
 use super::recorder::{COPY, Found};
 use crate::data_dir::io_fault;
 use crate::units::{self, count, ratio};
+use crate::verdict;
 
 /// A run that has ended.
 pub(crate) struct Ended {
@@ -52,12 +52,7 @@ impl Ended {
         for complaint in self.complaints() {
             eprintln!("tidings: {complaint}");
         }
-        for violation in self.found.verdict.violations.iter().take(SHOWN) {
-            eprintln!("  {:?} {}", violation.invariant, violation.what);
-            for record in &violation.records {
-                eprintln!("     {}", evidence(record));
-            }
-        }
+        eprint!("{}", verdict::proofs(&self.found.verdict.violations, SHOWN));
         Ok(())
     }
 
@@ -68,6 +63,7 @@ impl Ended {
             complaints
                 .push(Error::new(Code::DEFECT, format!("{violations} promises were broken in this run")));
         }
+        complaints.extend(self.found.unwritten.clone());
         if self.found.unrecorded > 0 {
             let what = format!("{} records were not judged, so nothing is proved", self.found.unrecorded);
             complaints.push(Error::new(Code::DEFECT, what));
@@ -123,6 +119,7 @@ impl Ended {
              events    {} committed = {} applied + {} superseded + {} parked\n\
              applied   {} after the commit, half of them; 99 in 100 within {}\n\
              reads     {} judged, {:.1}% from the cache; {} over HTTP\n\
+             checked   {} answers, {} marks and {} states held in the end: {} promises broken\n\
              honest    {} stale, {} falsely labelled, {} versions went back, {} never committed, {} events lost\n\
              left      {unpublished} unpublished, {unapplied} unapplied, {} parked\n{}",
             units::duration(self.ran),
@@ -135,6 +132,10 @@ impl Ended {
             count(counts.reads - self.http_reads.min(counts.reads)),
             100.0 * ratio(hits, hits + misses),
             count(self.http_reads),
+            count(counts.answers),
+            count(counts.marks),
+            count(counts.held),
+            count(counts.violations()),
             counts.stale_reads,
             counts.false_labels,
             counts.regressions,
@@ -170,16 +171,11 @@ impl Ended {
             "events_applied": applied,
             "events_superseded": superseded,
             "events_parked": parked,
-            "events_lost": counts.lost,
             "events_resumed": self.resumed,
             "reads": reads,
             "http_reads": self.http_reads,
             "http_failed": self.http_failed,
             "hit_ratio": ratio(hits, hits + misses),
-            "stale_reads": counts.stale_reads,
-            "false_labels": counts.false_labels,
-            "behind_reads": counts.behind_reads,
-            "behind_ms_max": counts.max_lag.as_secs_f64() * 1000.0,
             "labelled_stale": self.stats.views.iter().map(|view| view.counts.stale + view.counts.unverified).sum::<u64>(),
             "fills_refused": self.refused(),
             "commit_to_applied_ms_p50": ms(self.found.p50_us),
@@ -191,14 +187,7 @@ impl Ended {
             "changes_refused": self.totals.refused,
             "changes_failed": self.totals.changes_failed,
             "reads_failed": self.totals.reads_failed,
-            "violations": counts.violations(),
-            "violations_i0": counts.invented,
-            "violations_i1": counts.regressions,
-            "violations_i4": counts.stale_reads,
-            "violations_i5": counts.false_labels,
-            "violations_i10": counts.lost,
             "gaps": self.stats.consumer.gaps,
-            "records_late": counts.late,
             "records_waited": self.found.waits,
             "records_unjudged": self.found.unrecorded,
             "left_unpublished": self.left.unpublished,
@@ -209,36 +198,12 @@ impl Ended {
             "version": env!("CARGO_PKG_VERSION"),
         });
         match value {
-            Value::Object(report) => report,
+            Value::Object(mut report) => {
+                report.extend(verdict::flat(counts));
+                report
+            }
             _ => Map::new(),
         }
-    }
-}
-
-/// One record as a line: times in seconds of the run, and no more dependencies than can be read.
-fn evidence(record: &Record) -> String {
-    #[expect(clippy::cast_precision_loss, reason = "for people to read")]
-    let at = |nanos: u64| format!("{:.6} s", nanos as f64 / 1e9);
-    match record {
-        Record::Commit(c) => {
-            let ended = c.ended.map_or_else(|| "never acknowledged".to_owned(), at);
-            format!("commit {} version {}: {} to {ended}", c.entity, c.stamp, at(c.began))
-        }
-        Record::Applied(a) => {
-            format!("{:?} {} version {} at {}: {}", a.outcome, a.entity, a.stamp, a.copy, at(a.at))
-        }
-        Record::Read(r) => {
-            let shown = r.deps.iter().take(3).map(|(entity, stamp)| format!("{entity} version {stamp}"));
-            let shown = shown.collect::<Vec<_>>().join(", ");
-            let more = r.deps.len().saturating_sub(3);
-            let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-            let (began, ended) = (at(r.began), at(r.ended));
-            format!(
-                "read {} {} ({:?}, {}): {began} to {ended}: {shown}{more}",
-                r.view, r.key, r.path, r.freshness
-            )
-        }
-        other => format!("{other:?}"),
     }
 }
 

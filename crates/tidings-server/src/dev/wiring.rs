@@ -1,15 +1,15 @@
 //! The parts of `tidings dev`, started in the order of the flow and stopped in the same order, so that each finishes
 //! what the one before it left.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use retail::load::{Load, LoadTotals, Loading};
 use retail::platform::{Left, Stats};
-use retail::{Parts, Platform, Sku};
+use retail::{Parts, Platform, Sku, Witness};
 use tidings::{Clock, Consumer, DomainEvent, Relay, Running, Start};
-use tidings_core::port::{Batch, Boxed, Log, Outbox, Retention, Store};
+use tidings_core::port::{Batch, Boxed, Log, Outbox, Parking, Retention, Store};
 use tidings_core::{Code, Decision, Error, Event, Result, Topic};
 use tidings_sqlite::SqliteLog;
 use tokio::net::TcpListener;
@@ -18,7 +18,8 @@ use tokio::time::Instant;
 
 use super::client::Clients;
 use super::console::Console;
-use super::recorder::{Judging, Recorder};
+use super::history::HistoryFile;
+use super::recorder::{Beginning, COPY, Judging, Recorder};
 use super::report::Ended;
 use super::{Settings, baseline, http};
 use crate::data_dir::DataDir;
@@ -66,6 +67,7 @@ impl Wired {
         dir: &DataDir,
         listener: TcpListener,
         address: &str,
+        history: Option<HistoryFile>,
     ) -> Result<Self> {
         let retail = retail::Settings {
             seed: settings.seed,
@@ -74,7 +76,8 @@ impl Wired {
         };
         let log = SqliteLog::open(dir.file("log.db"))?;
         let (known, resumed) = baseline::known(dir, &log).await?;
-        let (recorder, judging) = Recorder::start(retail.bound, known)?;
+        let writing = history.map(HistoryFile::begin).transpose()?;
+        let (recorder, judging) = Recorder::start(Beginning { bound: retail.bound, known, writing })?;
         let parts = Parts { witness: recorder.clone(), observer: recorder.clone(), clock: Clock::system() };
         let platform = Platform::start(dir.path(), retail, log.clone(), parts).await;
         let platform = Arc::new(platform.map_err(|e| e.at(dir.path().display()))?);
@@ -121,11 +124,15 @@ impl Wired {
         self.platform.experience().by_popularity().first().map_or("SKU-00001", Sku::as_str)
     }
 
-    /// Resolves if a relay or consumer ends without being asked, with the reason.
+    /// Resolves if a relay or consumer ends without being asked, or if the history cannot be written any more, with the
+    /// reason.
     pub(crate) async fn failed(&self) -> Error {
         loop {
             tokio::time::sleep(LOOK_EVERY).await;
             if let Some(error) = self.platform.failure().await {
+                return error.at("a driver has ended");
+            }
+            if let Some(error) = self.recorder.unwritten() {
                 return error;
             }
             if self.published.relay.is_finished() || self.published.consumer.is_finished() {
@@ -167,6 +174,9 @@ impl Wired {
             }
         };
         let stats = platform.stats();
+        if failure.is_none() && left == Left::default() {
+            compare_ends(&platform, &recorder, &log).await?;
+        }
         drop(recorder);
         let found = judging.finish().await?;
         let found_parked = survey::Survey::take(&dir, Some(&log)).await?.parked_total;
@@ -185,6 +195,19 @@ impl Wired {
             failure,
         })
     }
+}
+
+/// Everything is drained: what the copies hold now is what was committed last. What was set aside is missing there,
+/// and is known to be.
+async fn compare_ends(platform: &Platform, recorder: &Recorder, log: &SqliteLog) -> Result<()> {
+    let upto = recorder.now_ns();
+    let (parked, _) = log.parked(COPY, baseline::MOST_PARKED).await?;
+    let parked: HashSet<_> = parked.into_iter().map(|parked| parked.event.entity.clone()).collect();
+    let held = platform.held().await;
+    let mut held = held.map_err(|e| Error::new(Code::DEFECT, "the copies cannot be compared").because(e))?;
+    held.retain(|held| !parked.contains(&held.entity));
+    tokio::task::block_in_place(|| recorder.held(held, upto));
+    Ok(())
 }
 
 /// What a stop that did not come to its end left, by the files.

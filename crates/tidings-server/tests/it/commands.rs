@@ -12,6 +12,9 @@ fn a_mistake_is_one_sentence_and_exit_code_2() {
         &["fly"],
         &["tail", "--from", "yesterday"],
         &["publish", "a", "b"],
+        &["check-history"],
+        &["check-history", "h.jsonl", "--threads", "0"],
+        &["check-history", "h.jsonl", "--threads", "65"],
     ] {
         let said = run(args);
         assert_eq!(said.code, Some(2), "{args:?}: {said:?}");
@@ -24,7 +27,7 @@ fn a_mistake_is_one_sentence_and_exit_code_2() {
 fn help_names_every_command() {
     let said = run(&["--help"]);
     assert_eq!(said.code, Some(0));
-    for command in ["dev", "publish", "tail", "status", "error"] {
+    for command in ["dev", "check-history", "publish", "tail", "status", "error"] {
         assert!(said.out.contains(&format!("\n  {command} ")), "{}", said.out);
     }
 }

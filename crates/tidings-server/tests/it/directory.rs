@@ -2,10 +2,11 @@
 
 use std::fs;
 use std::net::TcpListener;
+use std::process::Stdio;
 
 use serde_json::json;
 
-use crate::support::{Dev, SmallDisk, line, path, run, run_with};
+use crate::support::{Dev, Said, SmallDisk, command, line, path, run, run_with};
 
 fn check(args: &[&str], code: &str, says: &str) {
     let said = run(args);
@@ -64,6 +65,37 @@ fn one_dev_per_directory_and_per_port() {
     dev.kill();
     let said = run(&["status", "--data", path(dir.path())]);
     assert!(said.out.contains("not running"), "running.json is stale: {said:?}");
+}
+
+#[test]
+fn only_a_directory_of_ones_own_is_found_without_being_named() {
+    let temp = tempfile::tempdir().unwrap();
+    let trap = temp.path().join("tidings-dev-trap");
+    fs::create_dir(&trap).unwrap();
+    fs::write(trap.join("format"), "tidings 1\n").unwrap();
+    fs::write(trap.join("running.json"), r#"{"address":"http://127.0.0.1:9","pid":1}"#).unwrap();
+    let lock = fs::File::create(trap.join("lock")).unwrap();
+    lock.lock().unwrap();
+    let find = || -> Said {
+        command(&["status"]).env("TMPDIR", temp.path()).stdin(Stdio::null()).output().unwrap().into()
+    };
+    let said = find();
+    assert_eq!(said.code, Some(0), "{said:?}");
+    assert!(said.out.contains("tidings-dev-trap: running at http://127.0.0.1:9"), "{said:?}");
+
+    std::os::unix::fs::symlink(&trap, temp.path().join("tidings-dev-link")).unwrap();
+    assert_eq!(find().code, Some(0), "a link is no second one");
+
+    let Ok(()) = std::os::unix::fs::chown(&trap, Some(12_345), None) else {
+        eprintln!("NOT TESTED: a directory of somebody else's, because this user cannot give one away");
+        return;
+    };
+    let said = find();
+    assert_eq!(said.code, Some(1), "{said:?}");
+    assert!(
+        said.err.contains("no tidings dev runs without one") && said.err.contains("[TD2001]"),
+        "{said:?}"
+    );
 }
 
 #[test]

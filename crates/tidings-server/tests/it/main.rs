@@ -7,5 +7,7 @@ mod commands;
 mod crash;
 mod dev;
 mod directory;
+mod doctored;
+mod history;
 mod publish;
 mod support;

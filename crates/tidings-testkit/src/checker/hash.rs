@@ -2,10 +2,10 @@
 
 use std::hash::{BuildHasherDefault, Hasher};
 
-pub(super) type FastHash = BuildHasherDefault<Fast>;
+pub(crate) type FastHash = BuildHasherDefault<Fast>;
 
 #[derive(Debug, Default)]
-pub(super) struct Fast(u64);
+pub(crate) struct Fast(u64);
 
 impl Fast {
     const fn add(&mut self, word: u64) {
@@ -29,6 +29,14 @@ impl Hasher for Fast {
 
     fn write_u8(&mut self, byte: u8) {
         self.add(u64::from(byte));
+    }
+
+    fn write_u32(&mut self, word: u32) {
+        self.add(u64::from(word));
+    }
+
+    fn write_u64(&mut self, word: u64) {
+        self.add(word);
     }
 
     fn finish(&self) -> u64 {

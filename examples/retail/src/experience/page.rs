@@ -3,14 +3,16 @@
 use std::fmt;
 
 use serde::Serialize;
-use tidings_core::{Entity, Result, Stamp, Version};
+use tidings_core::{Result, Version};
 
 use crate::catalog::{CONTENT, Content, check_category};
+use crate::digest;
 use crate::inventory::{STOCK, Stock};
 use crate::name::{Market, Sku, offer_id};
 use crate::pricing::{PRICE, Price};
 use crate::refusal::{Refusal, Result as Answer};
 use crate::token::as_number;
+use crate::witness::Shown;
 
 /// How many products a listing shows.
 pub const LISTED: usize = 24;
@@ -153,12 +155,14 @@ impl ProductPage {
     }
 
     /// Each entity that the page shows, at the version it shows.
-    pub fn shows(&self) -> Result<Vec<(Entity, Stamp)>> {
+    pub fn shows(&self) -> Result<Vec<Shown>> {
         let offer = offer_id(&self.sku, self.region);
+        let content = digest::content(&self.title, self.media.first().map(String::as_str));
+        let (price, stock) = (digest::price(self.base_cents), digest::stock(self.available));
         Ok(vec![
-            (Entity::new(CONTENT, self.sku.as_str())?, Stamp::of(self.content_version)),
-            (Entity::new(PRICE, &offer)?, Stamp::of(self.price_version)),
-            (Entity::new(STOCK, &offer)?, Stamp::of(self.stock_version)),
+            Shown::at(CONTENT, self.sku.as_str(), self.content_version, Some(content))?,
+            Shown::at(PRICE, &offer, self.price_version, Some(price))?,
+            Shown::at(STOCK, &offer, self.stock_version, Some(stock))?,
         ])
     }
 }
@@ -199,13 +203,14 @@ pub struct ListingPage {
 
 impl ListingPage {
     /// Each entity that the listing shows, at the version it shows. Stock is not among them: a listing only says
-    /// whether there is any.
-    pub fn shows(&self) -> Result<Vec<(Entity, Stamp)>> {
+    /// whether there is any. Nor is its price compared: it is the one in force, which is more than a version tells.
+    pub fn shows(&self) -> Result<Vec<Shown>> {
         let mut shown = Vec::with_capacity(2 * self.lines.len());
         for line in &self.lines {
-            shown.push((Entity::new(CONTENT, line.sku.as_str())?, Stamp::of(line.content_version)));
+            let content = digest::content(&line.title, line.thumbnail.as_deref());
+            shown.push(Shown::at(CONTENT, line.sku.as_str(), line.content_version, Some(content))?);
             let offer = offer_id(&line.sku, self.region);
-            shown.push((Entity::new(PRICE, &offer)?, Stamp::of(line.price_version)));
+            shown.push(Shown::at(PRICE, &offer, line.price_version, None)?);
         }
         Ok(shown)
     }

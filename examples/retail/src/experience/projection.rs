@@ -8,13 +8,17 @@ use tidings_core::{Event, Time};
 use tidings_sqlite::fault;
 
 use super::page::{LISTED, Line, ListingKey, Sort};
-use crate::catalog::{Listed, ProductContentUpdated, check_category};
-use crate::inventory::{AvailableToSellAdjusted, Stocked};
+use crate::catalog::{CONTENT, Listed, ProductContentUpdated, check_category};
+use crate::digest;
+use crate::inventory::{AvailableToSellAdjusted, STOCK, Stocked};
 use crate::name::{Market, Sku};
-use crate::pricing::{BasePriceChanged, Priced, PromotionActivated, PromotionExpired, PromotionScheduled};
+use crate::pricing::{
+    BasePriceChanged, PRICE, Priced, PromotionActivated, PromotionExpired, PromotionScheduled,
+};
 use crate::refusal::{Refusal, Result};
 use crate::store;
 use crate::token;
+use crate::witness::Shown;
 
 /// The tables of the read model.
 pub(super) const SCHEMA: &str = include_str!("schema.sql");
@@ -166,6 +170,27 @@ pub(super) fn known(db: &Connection) -> Result<Vec<Known>> {
         known.push(Known { sku: Sku::parse(&sku)?, category: check_category(&category)?, version });
     }
     Ok(known)
+}
+
+/// Everything that is modelled, from one snapshot. A price is not compared: it is the one in force.
+pub(super) fn held(db: &Connection) -> Result<Vec<Shown>> {
+    let mut held = Vec::new();
+    let mut query = db.prepare("SELECT sku, version, title, thumbnail FROM product")?;
+    let mut rows = query.query([])?;
+    while let Some(row) = rows.next()? {
+        let (sku, title): (String, String) = (row.get(0)?, row.get(2)?);
+        let content = digest::content(&title, row.get::<_, Option<String>>(3)?.as_deref());
+        held.push(Shown::at(CONTENT, &sku, token::version(row, 1)?, Some(content))?);
+    }
+    let mut query =
+        db.prepare("SELECT sku || '/' || region, price_version, stock_version, available FROM offer")?;
+    let mut rows = query.query([])?;
+    while let Some(row) = rows.next()? {
+        let (offer, stock) = (row.get::<_, String>(0)?, digest::stock(store::unsigned(row, 3)?));
+        held.push(Shown::at(PRICE, &offer, token::version(row, 1)?, None)?);
+        held.push(Shown::at(STOCK, &offer, token::version(row, 2)?, Some(stock))?);
+    }
+    Ok(held)
 }
 
 /// The first lines of a listing, from one snapshot.

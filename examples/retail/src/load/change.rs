@@ -7,13 +7,20 @@ use rand::rngs::SmallRng;
 
 use super::market;
 use crate::catalog::Revision;
-use crate::name::Sku;
+use crate::name::{Market, Sku};
 use crate::platform::Platform;
 use crate::pricing::Offer;
 use crate::refusal::Result;
+use crate::token::{Token, Written};
+
+/// A change that was made, and where it can be seen.
+pub(super) struct Made {
+    pub(super) market: Market,
+    pub(super) token: Token,
+}
 
 /// Half of all changes are stock, a third prices, the rest content and promotions.
-pub(super) async fn make(platform: &Platform, sku: &Sku, random: &mut SmallRng) -> Result<()> {
+pub(super) async fn make(platform: &Platform, sku: &Sku, random: &mut SmallRng) -> Result<Made> {
     match random.random_range(0..100) {
         0..50 => stock(platform, sku, random).await,
         50..83 => price(platform, sku, random).await,
@@ -23,25 +30,27 @@ pub(super) async fn make(platform: &Platform, sku: &Sku, random: &mut SmallRng) 
 }
 
 /// Three sales for each delivery.
-async fn stock(platform: &Platform, sku: &Sku, random: &mut SmallRng) -> Result<()> {
+async fn stock(platform: &Platform, sku: &Sku, random: &mut SmallRng) -> Result<Made> {
     let market = market(random);
     let node = market.nodes()[random.random_range(0..2)];
     let delta =
         if random.random_ratio(3, 4) { -random.random_range(1..=3) } else { random.random_range(4..=9) };
-    platform.adjust_stock(sku, market, node, delta).await.map(drop)
+    let Written { token, .. } = platform.adjust_stock(sku, market, node, delta).await?;
+    Ok(Made { market, token })
 }
 
 /// Up or down by about a tenth, ending in 9.
-async fn price(platform: &Platform, sku: &Sku, random: &mut SmallRng) -> Result<()> {
+async fn price(platform: &Platform, sku: &Sku, random: &mut SmallRng) -> Result<Made> {
     let market = market(random);
     let percent = random.random_range(90..=111);
     let Some(price) = platform.pricing().price(sku, market).await? else { return Err(sku.unknown()) };
     let cents = (price.base_cents / 10 * percent / 100).clamp(20, 900_000) * 10 + 9;
-    platform.set_price(sku, market, cents).await.map(drop)
+    let Written { token, .. } = platform.set_price(sku, market, cents).await?;
+    Ok(Made { market, token })
 }
 
 /// One in five is bookkeeping, which nobody is told of.
-async fn content(platform: &Platform, sku: &Sku, random: &mut SmallRng) -> Result<()> {
+async fn content(platform: &Platform, sku: &Sku, random: &mut SmallRng) -> Result<Made> {
     const MARK: &str = ", edition ";
     let edition = random.random_range(2..1000);
     let bookkeeping = random.random_ratio(1, 5);
@@ -52,17 +61,20 @@ async fn content(platform: &Platform, sku: &Sku, random: &mut SmallRng) -> Resul
     } else {
         Revision { title: Some(format!("{plain}{MARK}{edition}")), ..Revision::default() }
     };
-    platform.revise(sku, revision).await.map(drop)
+    let Written { token, .. } = platform.revise(sku, revision).await?;
+    Ok(Made { market: market(random), token })
 }
 
 /// Short ones, so that a run of seconds sees them begin and end.
-async fn promotion(platform: &Platform, sku: &Sku, random: &mut SmallRng) -> Result<()> {
+async fn promotion(platform: &Platform, sku: &Sku, random: &mut SmallRng) -> Result<Made> {
+    let market = market(random);
     let offer = Offer {
         sku: sku.clone(),
-        market: market(random),
+        market,
         percent: random.random_range(1..=8) * 5,
         starts_in: Duration::from_millis(random.random_range(0..4) * 500),
         lasts: Duration::from_millis(random.random_range(1_000..6_000)),
     };
-    platform.promote(offer).await.map(drop)
+    let Written { token, .. } = platform.promote(offer).await?.written;
+    Ok(Made { market, token })
 }

@@ -9,6 +9,7 @@ use tidings_core::Time;
 use tokio::sync::watch;
 
 use super::{At, Due, Pricing, PromotionActivated, PromotionExpired, due, raise};
+use crate::digest;
 use crate::refusal::Result;
 use crate::store::Change;
 
@@ -100,29 +101,35 @@ fn activate(change: &mut Change<'_>, promotion: &Due, clock: &Clock) -> Result<(
         .prepare_cached("UPDATE promotion SET activated = 1 WHERE id = ?1")?
         .execute([promotion.id])?;
     let after = raise(change, &promotion.sku, promotion.market, clock)?;
-    change.publish(&PromotionActivated {
-        sku: promotion.sku.clone(),
-        region: promotion.market,
-        version: after.version.number(),
-        promotion: promotion.id,
-        percent: promotion.percent,
-        starts: promotion.starts,
-        ends: promotion.ends,
-        cents: after.cents,
-    })?;
+    change.publish(
+        &PromotionActivated {
+            sku: promotion.sku.clone(),
+            region: promotion.market,
+            version: after.version.number(),
+            promotion: promotion.id,
+            percent: promotion.percent,
+            starts: promotion.starts,
+            ends: promotion.ends,
+            cents: after.cents,
+        },
+        digest::price(after.base_cents),
+    )?;
     Ok(())
 }
 
 fn expire(change: &mut Change<'_>, promotion: &Due, clock: &Clock) -> Result<()> {
     change.sql().prepare_cached("DELETE FROM promotion WHERE id = ?1")?.execute([promotion.id])?;
     let after = raise(change, &promotion.sku, promotion.market, clock)?;
-    change.publish(&PromotionExpired {
-        sku: promotion.sku.clone(),
-        region: promotion.market,
-        version: after.version.number(),
-        promotion: promotion.id,
-        ended: At(promotion.ends.0),
-        cents: after.cents,
-    })?;
+    change.publish(
+        &PromotionExpired {
+            sku: promotion.sku.clone(),
+            region: promotion.market,
+            version: after.version.number(),
+            promotion: promotion.id,
+            ended: At(promotion.ends.0),
+            cents: after.cents,
+        },
+        digest::price(after.base_cents),
+    )?;
     Ok(())
 }

@@ -7,13 +7,13 @@ use std::thread::JoinHandle;
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use tidings::DomainEvent;
-use tidings_core::{Code, Entity, Error, Stamp};
+use tidings_core::{Code, Error, Stamp};
 use tidings_sqlite::outbox;
 use tokio::sync::{mpsc, oneshot};
 
 use super::readers::stopping;
 use crate::refusal::{Refusal, Result};
-use crate::witness::Witness;
+use crate::witness::{Fact, Witness};
 
 /// How many commands may wait; beyond it callers wait (back-pressure instead of memory).
 const QUEUE: usize = 256;
@@ -38,7 +38,7 @@ struct Told {
 /// One transaction under way.
 pub(crate) struct Change<'a> {
     tx: Transaction<'a>,
-    facts: Vec<(Entity, Stamp)>,
+    facts: Vec<Fact>,
 }
 
 impl Change<'_> {
@@ -47,11 +47,12 @@ impl Change<'_> {
         &self.tx
     }
 
-    /// Records the event beside the state change; both become visible together, or neither does.
-    pub(crate) fn publish(&mut self, event: &impl DomainEvent) -> Result<Stamp> {
+    /// Records the event beside the state change; both become visible together, or neither does. `digest` is what the
+    /// entity has become, for the witness alone.
+    pub(crate) fn publish(&mut self, event: &impl DomainEvent, digest: u64) -> Result<Stamp> {
         let draft = event.draft()?;
         let stamp = outbox::record(&self.tx, &draft)?.stamp;
-        self.facts.push((draft.entity, stamp));
+        self.facts.push(Fact { entity: draft.entity, stamp, digest });
         Ok(stamp)
     }
 }
@@ -133,8 +134,8 @@ fn perform<T>(
     let began = told.witness.now_ns();
     tx.commit()?;
     let ended = told.witness.now_ns();
-    for (entity, stamp) in &facts {
-        told.witness.commit(entity, *stamp, began, ended);
+    for fact in &facts {
+        told.witness.commit(fact, began, ended);
     }
     told.commits.fetch_add(1, Ordering::Relaxed);
     if !facts.is_empty() {

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use retail::{Market, Observed, Parts, Platform, Settings, Sku, Witness};
+use retail::{Fact, Market, Observed, Parts, Platform, Settings, Sku, Witness};
 use tempfile::TempDir;
 use tidings::{Clock, Entity, Event, Observer, Outcome, Path, Stamp, Topic};
 use tidings_core::port::{self, Log, ReadLimit};
@@ -37,7 +37,7 @@ pub(crate) struct Seen {
 
 struct Ear(Arc<Seen>);
 
-const COPY: &str = "experience-api";
+pub(crate) const COPY: &str = "experience-api";
 
 impl Witness for Ear {
     fn now_ns(&self) -> u64 {
@@ -47,20 +47,23 @@ impl Witness for Ear {
         self.0.baseline.fetch_add(1, Ordering::Relaxed);
         self.0.history.record(Record::Baseline { entity, stamp });
     }
-    fn commit(&self, entity: &Entity, stamp: Stamp, began: u64, ended: u64) {
+    fn commit(&self, fact: &Fact, began: u64, ended: u64) {
+        let (entity, stamp) = (&fact.entity, fact.stamp);
         let first = self.0.committed.lock().unwrap().insert((entity.clone(), stamp));
         assert!(first, "{entity}:{stamp} twice");
         let entity = entity.clone();
-        self.0.history.record(Record::Commit(Commit { entity, stamp, began, ended: Some(ended) }));
+        let commit = Commit::of(entity, stamp, began, Some(ended));
+        self.0.history.record(Record::Commit(Commit { digest: Some(fact.digest), ..commit }));
     }
     fn read(&self, read: Observed) {
         self.0.reads.fetch_add(1, Ordering::Relaxed);
         self.0.history.record(Record::Read(history::Read {
             copy: COPY.into(),
-            session: 1,
+            session: read.session,
             view: read.view.into(),
             key: read.key.into(),
-            deps: read.versions,
+            shows: read.shows.into_iter().map(shown).collect(),
+            token: read.token,
             began: read.began_ns,
             ended: read.ended_ns,
             freshness: read.certificate.freshness,
@@ -68,6 +71,11 @@ impl Witness for Ear {
             bound: Some(self.0.bound),
         }));
     }
+}
+
+pub(crate) fn shown(shown: retail::Shown) -> history::Shown {
+    let at = |stamp| history::State::At { stamp, digest: shown.digest, in_force: None };
+    history::Shown { entity: shown.entity, state: shown.stamp.map_or(history::State::Absent, at) }
 }
 
 impl Observer for Ear {

@@ -5,10 +5,11 @@ use retail::{ListingKey, Market, Settings, Sort};
 
 use std::sync::atomic::Ordering::Relaxed;
 use tidings_testkit::Checker;
+use tidings_testkit::history::Record;
 
 use tidings_testkit::until;
 
-use crate::fixture::{DRAIN, Fixture, settings};
+use crate::fixture::{COPY, DRAIN, Fixture, settings, shown};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_price_reaches_the_page_and_every_number_adds_up() {
@@ -55,6 +56,13 @@ async fn under_load_everything_committed_is_applied_and_shown() {
     assert_eq!(committed, *shop.seen.applied.lock().unwrap());
     let events: u64 = shop.platform.stats().contexts.iter().map(|context| context.events).sum();
     assert_eq!(events, committed.len() as u64);
+
+    let (upto, held) = (shop.seen.history.now(), shop.platform.held().await.unwrap());
+    assert!(held.len() >= 400 * 11, "the read model alone holds so much: {}", held.len());
+    for held in held.into_iter().map(shown) {
+        let at = shop.seen.history.now();
+        shop.seen.history.record(Record::Held { copy: COPY.into(), shown: held, upto, at });
+    }
 
     let mut checker = Checker::new();
     shop.seen.history.drain().into_iter().for_each(|record| checker.record(record));

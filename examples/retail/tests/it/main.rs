@@ -8,3 +8,4 @@ mod experience;
 mod fixture;
 mod flow;
 mod http;
+mod witness;

@@ -93,11 +93,13 @@ impl Board {
     pub(super) fn of(series: &Series, parked: &Parked, load: u32) -> Option<Self> {
         let last = series.last()?;
         let counts = &last.judged.counts;
+        let named = counts.stale_reads + counts.false_labels + counts.regressions + counts.invented;
         let wrong = [
             ("stale beyond the promise", counts.stale_reads),
             ("falsely labelled", counts.false_labels),
             ("version went back", counts.regressions),
             ("never committed", counts.invented),
+            ("against another promise", counts.violations().saturating_sub(named)),
         ];
         let consumer = last.stats.consumer;
         Some(Self {

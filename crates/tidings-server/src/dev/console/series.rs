@@ -50,8 +50,7 @@ impl Sample {
 
     /// Answers that were wrong by the checker's judgement.
     pub(crate) fn wrong(&self) -> u64 {
-        let counts = &self.judged.counts;
-        counts.invented + counts.regressions + counts.stale_reads + counts.false_labels
+        self.judged.counts.violations()
     }
 
     /// What one view counted.

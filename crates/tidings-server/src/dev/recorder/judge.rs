@@ -1,0 +1,161 @@
+//! The thread that judges what was recorded, and writes it down.
+
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
+use std::time::{Duration, Instant};
+
+use tidings_core::{Code, Result};
+use tidings_testkit::history::{Nanos, Record};
+use tidings_testkit::{Checker, Verdict};
+
+use super::latency::Latency;
+use super::{COPY, Inbox, Judged, Shared, lock, nanos};
+use crate::dev::history::Writing;
+
+/// What happened is judged this much later.
+const LATER: Duration = Duration::from_secs(3);
+/// What can no longer matter to any read is forgotten after this long.
+const HORIZON: Duration = Duration::from_secs(30);
+const JUDGE_EVERY: Duration = Duration::from_millis(250);
+const FORGET_EVERY: Duration = Duration::from_secs(5);
+
+/// The thread's own state.
+pub(super) struct Judge {
+    shared: Arc<Shared>,
+    checker: Checker,
+    writing: Option<Writing>,
+    latency: Latency,
+    judged_at: Instant,
+    forgot_at: Instant,
+}
+
+/// What it leaves.
+pub(super) struct Done {
+    pub(super) verdict: Verdict,
+    pub(super) p50_us: u64,
+    pub(super) p99_us: u64,
+}
+
+/// What was handed in since the last time.
+struct Taken {
+    records: Vec<Record>,
+    /// Everything that ended before this is among them, or came earlier; `None` if that cannot be said.
+    whole_until: Option<Nanos>,
+    ended: bool,
+}
+
+impl Judge {
+    pub(super) fn new(shared: Arc<Shared>, writing: Option<Writing>) -> Result<Self> {
+        let (judged_at, forgot_at) = (Instant::now(), Instant::now());
+        Ok(Self { shared, checker: Checker::new(), writing, latency: Latency::new()?, judged_at, forgot_at })
+    }
+
+    pub(super) fn run(mut self, known: Vec<Record>) -> Result<Done> {
+        let _deaf = DeafWhenDropped(self.shared.clone());
+        known.into_iter().for_each(|record| self.hand_on(record));
+        self.hand_on(Record::Subscribed { copy: COPY.into(), kind: None, from: 0 });
+        loop {
+            let Taken { records, whole_until, ended } = self.next();
+            for record in records {
+                self.take(record);
+            }
+            if ended {
+                return self.done();
+            }
+            if let Some(whole_until) = whole_until
+                && self.judged_at.elapsed() >= JUDGE_EVERY
+            {
+                self.judged_at = Instant::now();
+                self.judge(whole_until);
+            }
+        }
+    }
+
+    fn next(&self) -> Taken {
+        let inbox = lock(&self.shared.inbox);
+        let nothing = |inbox: &mut Inbox| inbox.records.is_empty() && !inbox.ended;
+        let waited = self.shared.filled.wait_timeout_while(inbox, JUDGE_EVERY, nothing);
+        let (mut inbox, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        let whole_until = (inbox.waiting == 0).then(|| self.shared.now());
+        let (records, ended) = (std::mem::take(&mut inbox.records), inbox.ended);
+        drop(inbox);
+        self.shared.emptied.notify_all();
+        Taken { records, whole_until, ended }
+    }
+
+    fn take(&mut self, record: Record) {
+        match &record {
+            Record::Commit(commit) => self.latency.committed(commit),
+            Record::Applied(applied) => self.latency.applied(applied),
+            _ => {}
+        }
+        self.hand_on(record);
+    }
+
+    /// The file has the same records in the same order as the checker.
+    fn hand_on(&mut self, record: Record) {
+        self.write(|writing| writing.record(&record));
+        self.checker.record(record);
+    }
+
+    /// A history that cannot be written any more ends where it is; the run is judged all the same.
+    fn write(&mut self, what: impl FnOnce(&mut Writing) -> Result<()>) {
+        let Some(writing) = &mut self.writing else { return };
+        if let Err(error) = what(writing) {
+            *lock(&self.shared.unwritten) = Some(error);
+            self.writing = None;
+        }
+    }
+
+    fn judge(&mut self, whole_until: Nanos) {
+        let settled = whole_until.saturating_sub(nanos(LATER));
+        if settled > 0 {
+            self.write(|writing| writing.settled(settled));
+        }
+        self.checker.settle(settled);
+        if self.forgot_at.elapsed() >= FORGET_EVERY {
+            self.forgot_at = Instant::now();
+            let horizon = whole_until.saturating_sub(nanos(HORIZON));
+            self.checker.forget_before(horizon);
+            self.latency.forget_before(horizon);
+        }
+        let violations = self.checker.violations().iter().take(5);
+        let violations = violations.map(|v| format!("{:?}: {}", v.invariant, v.what)).collect();
+        let (p50_us, p99_us) = self.latency.quantiles();
+        *lock(&self.shared.judged) = Judged { counts: *self.checker.counts(), p50_us, p99_us, violations };
+    }
+
+    fn done(mut self) -> Result<Done> {
+        if let Some(writing) = self.writing.take()
+            && let Err(error) = writing.finish()
+        {
+            *lock(&self.shared.unwritten) = Some(error);
+        }
+        let (verdict, (p50_us, p99_us)) = (self.verdict()?, self.latency.quantiles());
+        Ok(Done { verdict, p50_us, p99_us })
+    }
+
+    /// A run in which nobody asked for anything broke no promise.
+    fn verdict(&mut self) -> Result<Verdict> {
+        let counts = *self.checker.counts();
+        match self.checker.verdict() {
+            Err(error) if error.code() == Code::HISTORY_INCOMPLETE => {
+                Ok(Verdict { counts, accounts: Vec::new(), violations: Vec::new() })
+            }
+            other => other,
+        }
+    }
+}
+
+/// Nobody waits for room in an inbox that is no longer read.
+struct DeafWhenDropped(Arc<Shared>);
+
+impl Drop for DeafWhenDropped {
+    fn drop(&mut self) {
+        let mut inbox = lock(&self.0.inbox);
+        inbox.deaf = true;
+        self.0.unrecorded.fetch_add(inbox.records.len() as u64, Ordering::Relaxed);
+        drop(inbox);
+        self.0.emptied.notify_all();
+    }
+}

@@ -1,0 +1,419 @@
+//! The checker without names: entities, copies and sessions are numbers, and its memory is used again.
+//!
+//! What feeds it millions of small histories a second (a simulator) calls [`Judge::reset`] between them. The meaning
+//! of every record is that of [`crate::history`]; the [`crate::Checker`] is this with names.
+//!
+//! ```
+//! use tidings_core::{Freshness, Path, Stamp, Version};
+//! use tidings_testkit::history::State;
+//! use tidings_testkit::judge::{Commit, Judge, Read, Shown};
+//!
+//! let stamp = |n| Stamp::of(Version::new(n).unwrap_or_default());
+//! let mut judge = Judge::default();
+//! let price = judge.entity(0);
+//! for n in 1..=2 {
+//!     judge.commit(&Commit::of(price, stamp(n), n * 100, n * 100 + 10));
+//! }
+//! let read = Read::of(0, 500, 510, Freshness::Fresh, Path::L1);
+//! judge.read(read, &[Shown { entity: price, state: State::at(stamp(1)) }]);
+//! judge.finish();
+//! assert_eq!(judge.counts().false_labels, 1);
+//! ```
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use tidings_core::{Stamp, Timeline};
+
+use crate::checker::hash::FastHash;
+use crate::checker::{Account, Counts};
+use crate::history::Nanos;
+
+mod answers;
+mod copies;
+mod duties;
+mod found;
+mod in_force;
+mod pending;
+mod records;
+mod seen;
+mod versions;
+
+use copies::{Acked, Copies};
+use found::Findings;
+pub use found::Found;
+pub(crate) use found::{KEPT, Names, Proof};
+use in_force::Windows;
+use pending::{Due, Pending, Word};
+pub(crate) use pending::{Held, Part};
+pub use records::{Applied, Commit, Read, Shown};
+pub(crate) use seen::Brief;
+use seen::{Chain, Steps};
+use versions::Versions;
+
+/// Copies are bits of a word; of those beyond, nothing but reads can be judged.
+pub(crate) const MOST_COPIES: u32 = 64;
+
+/// A session that was shown nothing of an entity for so long is over as far as that entity is concerned.
+pub const SESSION_ENDS: Duration = Duration::from_secs(300);
+
+/// Judges a history by numbers.
+#[derive(Debug, Default)]
+pub struct Judge {
+    tracks: Vec<Track>,
+    used: usize,
+    copies: Copies,
+    pending: Pending,
+    /// What shows a version that nobody is known to have committed, until somebody has or never will have.
+    waiting: Vec<Waiting>,
+    acked: Acked,
+    steps: Steps,
+    sessions: HashMap<(u64, u32), Chain, FastHash>,
+    counts: Counts,
+    findings: Findings,
+    settled: Nanos,
+    latest: Nanos,
+    longest_bound: Nanos,
+    is_finished: bool,
+    /// What concerns no entity in particular is counted by the first shard alone.
+    is_later_shard: bool,
+}
+
+/// What is known of one entity.
+#[derive(Debug, Default)]
+struct Track {
+    kind: u16,
+    versions: Versions,
+    /// By copy.
+    cells: Vec<Cell>,
+    windows: Windows,
+    /// Revocations and the times from which nothing older may be answered; both rise.
+    revoked: Vec<(Stamp, Nanos)>,
+    /// The whole times after which they bind, as evidence.
+    slas: Vec<(Stamp, Duration)>,
+}
+
+/// What is known of one entity at one copy.
+#[derive(Debug, Default, Clone, Copy)]
+struct Cell {
+    seen: Chain,
+    /// The newest version applied.
+    newest: Stamp,
+    /// The newest timeline heard of.
+    timeline: Option<Timeline>,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Waiting {
+    Applied(Applied),
+    Answer(Part, Shown),
+    Held(Held),
+}
+
+/// How often something has been looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Turn {
+    First,
+    Again,
+    /// What is not known by now never will be.
+    Last,
+}
+
+impl Track {
+    fn cell(&mut self, copy: u32) -> Option<&mut Cell> {
+        let at = copy as usize;
+        if self.cells.len() <= at {
+            self.cells.resize(at + 1, Cell::default());
+        }
+        self.cells.get_mut(at)
+    }
+}
+
+impl Judge {
+    pub(crate) fn of_shard(mut self, is_first: bool) -> Self {
+        self.is_later_shard = !is_first;
+        self
+    }
+
+    /// Something happened then, though not here.
+    pub(crate) fn pass(&mut self, at: Nanos) {
+        self.latest = self.latest.max(at);
+    }
+
+    /// Forgets everything, and keeps its memory for the next history.
+    pub fn reset(&mut self) {
+        for track in self.tracks.iter_mut().take(self.used) {
+            track.versions.clear();
+            track.cells.clear();
+            track.windows.clear();
+            track.revoked.clear();
+            track.slas.clear();
+        }
+        self.used = 0;
+        self.copies.clear();
+        self.pending.clear();
+        self.waiting.clear();
+        self.acked.clear();
+        self.steps.clear();
+        if !self.sessions.is_empty() {
+            self.sessions.clear();
+        }
+        self.counts = Counts::default();
+        self.findings.clear();
+        (self.settled, self.latest, self.longest_bound, self.is_finished) = (0, 0, 0, false);
+    }
+
+    /// The number of the next entity, from 0.
+    pub fn entity(&mut self, kind: u16) -> u32 {
+        match self.tracks.get_mut(self.used) {
+            Some(track) => track.kind = kind,
+            None => self.tracks.push(Track { kind, ..Track::default() }),
+        }
+        self.used += 1;
+        (self.used - 1) as u32
+    }
+
+    /// The state of an entity when the history began.
+    pub fn baseline(&mut self, entity: u32, stamp: Stamp) {
+        self.counts.baselines += 1;
+        let Some(track) = self.tracks.get_mut(entity as usize) else { return };
+        track.versions.baseline(stamp);
+        track.windows.baseline(stamp);
+    }
+
+    /// A change at its source.
+    pub fn commit(&mut self, commit: &Commit) {
+        let Commit { entity, stamp, began, ended, window, revokes, .. } = *commit;
+        self.counts.commits += 1;
+        self.counts.late += u64::from(ended < self.settled);
+        self.latest = self.latest.max(if ended == Nanos::MAX { began } else { ended });
+        let Some(track) = self.tracks.get_mut(entity as usize) else { return };
+        if !track.versions.commit(commit) {
+            return;
+        }
+        if let Some(window) = window {
+            track.windows.add(stamp, window);
+        }
+        if ended == Nanos::MAX {
+            return;
+        }
+        self.acked.add(copies::Ack { ended, began, entity, stamp });
+        if let Some(sla) = revokes {
+            let at = ended.saturating_add(nanos(sla));
+            track.slas.push((stamp, sla));
+            revoke(&mut track.revoked, stamp, at);
+            self.pending.push(Due::Deadline { entity, stamp, at }, &[]);
+        }
+    }
+
+    /// What a copy did with an event.
+    pub fn applied(&mut self, applied: &Applied) {
+        self.counts.applied += 1;
+        self.note(applied.at);
+        self.pending.push(Due::Applied(*applied), &[]);
+    }
+
+    /// What a read returned.
+    pub fn read(&mut self, read: Read, shows: &[Shown]) {
+        self.part(Part { read, session: u64::from(read.session), note: 0, counts: true }, shows);
+    }
+
+    pub(crate) fn part(&mut self, part: Part, shows: &[Shown]) {
+        self.latest = self.latest.max(part.read.ended);
+        if part.counts {
+            self.counts.late += u64::from(part.read.ended < self.settled);
+        }
+        self.pending.push(Due::Read(part), shows);
+    }
+
+    /// A copy must account for every event of this kind whose commit begins at `from` or later.
+    pub fn subscribed(&mut self, copy: u32, kind: Option<u16>, from: Nanos) {
+        self.copies.subscribe(copy, kind, from);
+    }
+
+    /// A copy claims to have accounted for everything of this kind that was acknowledged before `upto`.
+    pub fn marked(&mut self, copy: u32, kind: Option<u16>, upto: Nanos, at: Nanos) {
+        self.counts.marks += u64::from(!self.is_later_shard);
+        self.said(at);
+        self.pending.push(Due::Marked(Word { copy, kind, time: upto, at }), &[]);
+    }
+
+    /// A copy declares that it may have missed something.
+    pub fn epoch(&mut self, copy: u32, at: Nanos) {
+        self.said(at);
+        self.pending.push(Due::Epoch { copy, at }, &[]);
+    }
+
+    /// A copy may serve revocable answers of this kind until `until`.
+    pub fn lease(&mut self, copy: u32, kind: Option<u16>, until: Nanos, at: Nanos) {
+        self.said(at);
+        self.pending.push(Due::Lease(Word { copy, kind, time: until, at }), &[]);
+    }
+
+    /// What a copy holds, once it says to have taken in everything that was acknowledged before `upto`.
+    pub fn held(&mut self, copy: u32, shown: Shown, upto: Nanos, at: Nanos) {
+        self.hold(Held { copy, shown, upto, at });
+    }
+
+    pub(crate) fn hold(&mut self, held: Held) {
+        self.counts.held += 1;
+        self.note(held.at);
+        self.pending.push(Due::Held(held), &[]);
+    }
+
+    fn said(&mut self, at: Nanos) {
+        let late = self.counts.late;
+        self.note(at);
+        if self.is_later_shard {
+            self.counts.late = late;
+        }
+    }
+
+    fn note(&mut self, at: Nanos) {
+        self.latest = self.latest.max(at);
+        self.counts.late += u64::from(at < self.settled);
+    }
+
+    /// Judges what happened until then: the caller's word that all records of it have been handed in.
+    pub fn settle(&mut self, up_to: Nanos) {
+        self.settled = self.settled.max(up_to);
+        self.look_again(|_| Turn::Again);
+        self.acked.settle(up_to);
+        let mut pending = std::mem::take(&mut self.pending);
+        for (due, shows) in pending.until(up_to) {
+            match due {
+                Due::Epoch { copy, at } => self.copies.epoch(*copy, *at),
+                Due::Applied(applied) => {
+                    if !self.judge_applied(applied, Turn::First) {
+                        self.waiting.push(Waiting::Applied(*applied));
+                    }
+                }
+                Due::Lease(word) => self.copies.lease(*word),
+                Due::Marked(word) => self.judge_mark(word),
+                Due::Held(held) => {
+                    if !self.judge_held(held, Turn::First) {
+                        self.waiting.push(Waiting::Held(*held));
+                    }
+                }
+                // A history that ends before the deadline proves nothing about it.
+                Due::Deadline { at, .. } if up_to == Nanos::MAX && *at > self.latest => {}
+                Due::Deadline { entity, stamp, at } => self.judge_deadline(*entity, *stamp, *at),
+                Due::Read(part) => {
+                    self.counts.reads += u64::from(part.counts);
+                    for shown in shows {
+                        if !self.judge_answer(part, shown, Turn::First) {
+                            self.waiting.push(Waiting::Answer(*part, *shown));
+                        }
+                    }
+                }
+            }
+        }
+        pending.remove();
+        self.pending = pending;
+    }
+
+    /// Forgets what only reads that began before `time` could show, keeping what is still needed to recognise every
+    /// later wrong answer.
+    pub fn forget_before(&mut self, time: Nanos) {
+        self.look_again(|at| if at < time { Turn::Last } else { Turn::Again });
+        self.forget_versions(time);
+        self.forget_acked(time);
+        let mut kept = Steps::default();
+        let ends = time.saturating_sub(nanos(SESSION_ENDS));
+        for cell in self.tracks.iter_mut().take(self.used).flat_map(|track| &mut track.cells) {
+            self.steps.keep(&mut cell.seen, time, &mut kept);
+        }
+        self.sessions.retain(|_, chain| {
+            let goes_on = self.steps.last(*chain).is_some_and(|last| last.read.ended >= ends);
+            if goes_on {
+                self.steps.keep(chain, time, &mut kept);
+            }
+            goes_on
+        });
+        self.steps = kept;
+    }
+
+    /// The history is over: what has not arrived never will. Judges the rest, and accounts for every event.
+    pub fn finish(&mut self) {
+        if std::mem::replace(&mut self.is_finished, true) {
+            return;
+        }
+        self.settle(Nanos::MAX);
+        self.look_again(|_| Turn::Last);
+        self.account();
+    }
+
+    /// The counts so far, of what is settled; lost events are counted by [`Judge::finish`].
+    #[must_use]
+    pub const fn counts(&self) -> &Counts {
+        &self.counts
+    }
+
+    /// The first violations so far, of what is settled.
+    #[must_use]
+    pub fn found(&self) -> &[Found] {
+        &self.findings.kept
+    }
+
+    /// How many violations were worth keeping when they were found.
+    pub(crate) const fn found_ever(&self) -> u64 {
+        self.findings.ever
+    }
+
+    pub(crate) const fn has_too_many_copies(&self) -> bool {
+        self.copies.are_too_many
+    }
+
+    /// What became of the events that each copy had to account for, for those that had to.
+    pub fn accounts(&self) -> impl Iterator<Item = (u32, Account)> {
+        let all = self.copies.all().map(|(number, copy)| (number, copy.account.clone()));
+        all.filter(|(_, account)| account.expected > 0)
+    }
+
+    /// How many versions, steps and acknowledged commits are remembered.
+    #[cfg(test)]
+    pub(crate) fn kept(&self) -> usize {
+        let versions: usize = self.tracks.iter().map(|track| track.versions.entries().len()).sum();
+        versions + self.steps.len() + self.acked.len()
+    }
+
+    /// False if it must be looked at again, when more is known.
+    fn look(&mut self, thing: &Waiting, turn: Turn) -> bool {
+        match thing {
+            Waiting::Applied(applied) => self.judge_applied(applied, turn),
+            Waiting::Answer(part, shown) => self.judge_answer(part, shown, turn),
+            Waiting::Held(held) => self.judge_held(held, turn),
+        }
+    }
+
+    /// At what was seen before the record of what it saw had come.
+    fn look_again(&mut self, turn: impl Fn(Nanos) -> Turn) {
+        if self.waiting.is_empty() {
+            return;
+        }
+        let mut waiting = std::mem::take(&mut self.waiting);
+        waiting.retain(|thing| {
+            let at = match thing {
+                Waiting::Applied(applied) => applied.at,
+                Waiting::Answer(part, _) => part.read.ended,
+                Waiting::Held(held) => held.at,
+            };
+            !self.look(thing, turn(at))
+        });
+        self.waiting = waiting;
+    }
+}
+
+/// Keeps only revocations that no newer one binds earlier than.
+fn revoke(revoked: &mut Vec<(Stamp, Nanos)>, stamp: Stamp, at: Nanos) {
+    if revoked.iter().any(|(newer, earlier)| *newer >= stamp && *earlier <= at) {
+        return;
+    }
+    revoked.retain(|(older, later)| *older > stamp || *later < at);
+    let place = revoked.partition_point(|(older, _)| *older < stamp);
+    revoked.insert(place, (stamp, at));
+}
+
+fn nanos(span: Duration) -> Nanos {
+    u64::try_from(span.as_nanos()).unwrap_or(Nanos::MAX)
+}

@@ -1,0 +1,279 @@
+//! What answers show: no invention (I0), order at a copy (I1) and in a session (I2), tokens (I3), bounds (I4), labels
+//! (I5), effective time (I7) and revocations (I8).
+
+use std::time::Duration;
+
+use tidings_core::{Freshness, Path, Stamp};
+
+use super::found::{Fact, Findings, Proof};
+use super::pending::Part;
+use super::seen::{Brief, Chain, Step, Steps};
+use super::versions::Place;
+use super::{Judge, SESSION_ENDS, Shown, Track, Turn, nanos};
+use crate::checker::{Counts, Invariant};
+use crate::history::{Nanos, State};
+
+/// The promises of order that an answer breaks; at least one.
+#[derive(Debug)]
+struct Breaches {
+    copy: Option<Step>,
+    session: Option<Step>,
+    token: Option<Stamp>,
+}
+
+/// One entity of one read.
+struct Answer<'a> {
+    part: &'a Part,
+    shown: &'a Shown,
+}
+
+/// A label that claims nothing.
+const fn is_labelled(freshness: Freshness) -> bool {
+    matches!(freshness, Freshness::Stale(_) | Freshness::Unverified)
+}
+
+/// From when on the answer may speak of the entity's state.
+fn start(part: &Part) -> Nanos {
+    match part.read.freshness {
+        Freshness::Fresh | Freshness::Direct => part.read.began,
+        Freshness::Within(age) => part.read.began.saturating_sub(nanos(age)),
+        Freshness::Stale(_) | Freshness::Unverified => 0,
+    }
+}
+
+impl Judge {
+    /// False if it shows what is not known yet.
+    pub(super) fn judge_answer(&mut self, part: &Part, shown: &Shown, turn: Turn) -> bool {
+        let answer = Answer { part, shown };
+        match shown.state {
+            State::At { stamp, .. } => {
+                if turn == Turn::First {
+                    self.counts.answers += 1;
+                    self.judge_order(&answer, stamp);
+                    self.remember(&answer, Some(stamp));
+                }
+                self.judge_version(&answer, stamp, turn)
+            }
+            State::Absent => {
+                self.counts.answers += u64::from(turn == Turn::First);
+                self.judge_absence(&answer, turn)
+            }
+        }
+    }
+
+    fn judge_version(&mut self, answer: &Answer<'_>, stamp: Stamp, turn: Turn) -> bool {
+        let Answer { part, shown: &Shown { entity, state } } = *answer;
+        let State::At { digest, in_force, .. } = state else { return true };
+        let Some(track) = self.tracks.get(entity as usize) else { return true };
+        let read = &part.read;
+        let (place, outdated) = track.versions.look(stamp);
+        if place == Place::Never && turn != Turn::Last {
+            return false;
+        }
+        let entry = if let Place::At(at) = place { track.versions.entries().get(at) } else { None };
+        if place == Place::Never || entry.is_some_and(|entry| entry.began > read.ended) {
+            self.counts.invented += 1;
+            let fact = Fact::Uncommitted { copy: read.copy, entity, stamp };
+            answer.found(&mut self.findings, Invariant::I0, fact, track.commit(entity, stamp));
+            return true;
+        }
+        let known = entry.map_or(0, |entry| entry.digest);
+        if known != 0 && digest.is_some_and(|digest| digest != known) {
+            self.counts.invented += 1;
+            let fact = Fact::Torn { copy: read.copy, entity, stamp };
+            answer.found(&mut self.findings, Invariant::I0, fact, track.commit(entity, stamp));
+            return true;
+        }
+        if let Some(claimed) = in_force {
+            let bound = read.bound.map_or(0, nanos);
+            self.longest_bound = self.longest_bound.max(bound);
+            let from = read.began.saturating_sub(bound);
+            // What was found wrong before its version was forgotten stays wrong.
+            let fits = match entry {
+                Some(_) => track.windows.fits(stamp, from, read.ended, claimed),
+                None => turn == Turn::First,
+            };
+            if !fits {
+                if turn != Turn::Last {
+                    return false;
+                }
+                self.counts.wrong_in_force += 1;
+                let fact = Fact::NotInForce { copy: read.copy, entity, claimed };
+                answer.found(&mut self.findings, Invariant::I7, fact, track.commit(entity, stamp));
+            }
+        }
+        answer.judge_age(track, stamp, outdated, &mut self.counts, &mut self.findings);
+        true
+    }
+
+    /// An absence is taken for the newest that it can be, so that nobody is accused wrongly.
+    fn judge_absence(&mut self, answer: &Answer<'_>, turn: Turn) -> bool {
+        let Answer { part, shown: &Shown { entity, .. } } = *answer;
+        let Some(track) = self.tracks.get(entity as usize) else { return true };
+        let Some(newest) = track.versions.newest_absent(start(part), part.read.ended) else {
+            if turn == Turn::Last {
+                self.counts.invented += 1;
+                let (copy, freshness) = (part.read.copy, part.read.freshness);
+                let fact = Fact::NotAbsent { copy, entity, freshness };
+                let last = track.versions.newest_before(part.read.began);
+                let last = last.and_then(|last| track.commit(entity, last.stamp));
+                answer.found(&mut self.findings, Invariant::I0, fact, last);
+            }
+            return turn == Turn::Last;
+        };
+        // The delete that it shows may be one whose record is still to come.
+        if turn != Turn::Last && self.breaches(answer, newest).is_some() {
+            return false;
+        }
+        self.judge_order(answer, newest);
+        if turn == Turn::First {
+            self.remember(answer, None);
+        }
+        if let Some(track) = self.tracks.get(entity as usize) {
+            let (_, outdated) = track.versions.look(newest);
+            answer.judge_age(track, newest, outdated, &mut self.counts, &mut self.findings);
+        }
+        true
+    }
+
+    fn breaches(&self, answer: &Answer<'_>, stamp: Stamp) -> Option<Breaches> {
+        let Answer { part, shown: &Shown { entity, .. } } = *answer;
+        let read = &part.read;
+        if read.freshness == Freshness::Direct {
+            return None;
+        }
+        let is_newer = |chain: &Chain| chain.newest > stamp;
+        let cell = self.tracks.get(entity as usize).and_then(|track| track.cells.get(read.copy as usize));
+        let of_copy = cell.map(|cell| cell.seen).filter(is_newer).filter(|_| answer.is_word_of_copy());
+        let of_session = self.session(part, entity).filter(is_newer);
+        let token = read.token.filter(|(of, asked)| *of == entity && *asked > stamp).map(|(_, asked)| asked);
+        if of_copy.is_none() && of_session.is_none() && token.is_none() {
+            return None;
+        }
+        let copy = of_copy.and_then(|chain| {
+            let mut earlier = self.steps.before(chain, read.began);
+            earlier.find(|step| step.stamp.timeline == stamp.timeline).filter(|step| step.stamp > stamp)
+        });
+        let session = of_session.and_then(|chain| self.steps.before(chain, read.began).next());
+        let goes_on = |step: &&Step| read.began - step.read.ended <= nanos(SESSION_ENDS);
+        let session = session.filter(|step| step.stamp > stamp).filter(goes_on);
+        let is_any = copy.is_some() || session.is_some() || token.is_some();
+        is_any.then(|| Breaches { copy: copy.copied(), session: session.copied(), token })
+    }
+
+    fn session(&self, part: &Part, entity: u32) -> Option<Chain> {
+        if part.session == 0 { None } else { self.sessions.get(&(part.session, entity)).copied() }
+    }
+
+    /// The invariants I1, I2 and I3.
+    fn judge_order(&mut self, answer: &Answer<'_>, stamp: Stamp) {
+        let Some(breaches) = self.breaches(answer, stamp) else { return };
+        let Answer { part, shown: &Shown { entity, state } } = *answer;
+        let copy = part.read.copy;
+        let to = (state != State::Absent).then_some(stamp);
+        if let Some(step) = breaches.copy {
+            self.counts.regressions += 1;
+            let earlier = Proof::earlier(step.read, entity, step.stamp);
+            let fact = Fact::WentBack { copy, entity, from: step.stamp, to };
+            answer.found(&mut self.findings, Invariant::I1, fact, Some(earlier));
+        }
+        if let Some(step) = breaches.session {
+            self.counts.session_regressions += 1;
+            let earlier = Proof::earlier(step.read, entity, step.stamp);
+            let fact = Fact::SessionBack { session: part.session, entity, from: step.stamp, to };
+            answer.found(&mut self.findings, Invariant::I2, fact, Some(earlier));
+        }
+        if let Some(asked) = breaches.token {
+            self.counts.tokens_ignored += 1;
+            let commit = self.tracks.get(entity as usize).and_then(|track| track.commit(entity, asked));
+            let fact = Fact::TokenIgnored { copy, entity, asked, shown: to };
+            answer.found(&mut self.findings, Invariant::I3, fact, commit);
+        }
+    }
+
+    /// Notes what was seen. An absence is noted as the oldest that it can be: later answers are held to no more.
+    fn remember(&mut self, answer: &Answer<'_>, stamp: Option<Stamp>) {
+        let Answer { part, shown: &Shown { entity, .. } } = *answer;
+        let Some(track) = self.tracks.get_mut(entity as usize) else { return };
+        let brief = || Brief::of(&part.read, part.session, part.note, stamp.is_none());
+        let at_least = |steps: &Steps, chain: Chain, track: &Track| {
+            stamp.or_else(|| {
+                let seen = steps.before(chain, part.read.began).next().map(|step| step.stamp);
+                track.versions.oldest_absent(start(part), part.read.ended, seen)
+            })
+        };
+        if answer.is_word_of_copy() {
+            let Some(mut chain) = track.cell(part.read.copy).map(|cell| cell.seen) else { return };
+            if let Some(stamp) = at_least(&self.steps, chain, track) {
+                self.steps.add(&mut chain, stamp, brief);
+            }
+            if let Some(cell) = track.cell(part.read.copy) {
+                cell.seen = chain;
+            }
+        }
+        if part.session != 0 {
+            let chain = self.sessions.entry((part.session, entity)).or_default();
+            if let Some(stamp) = at_least(&self.steps, *chain, track) {
+                self.steps.add(chain, stamp, brief);
+            }
+        }
+    }
+}
+
+impl Answer<'_> {
+    /// What was read past the copy is no word of the copy's: a direct read, or an answer that the fence refused to keep
+    /// and that claims nothing.
+    fn is_word_of_copy(&self) -> bool {
+        let read = &self.part.read;
+        let is_past = read.path == Path::SourceUnkept && is_labelled(read.freshness);
+        read.freshness != Freshness::Direct && !is_past
+    }
+
+    /// The invariants I4 and I5, and half of I8.
+    fn judge_age(
+        &self,
+        track: &Track,
+        stamp: Stamp,
+        outdated: Nanos,
+        counts: &mut Counts,
+        findings: &mut Findings,
+    ) {
+        let (read, entity) = (&self.part.read, self.shown.entity);
+        if outdated >= read.began {
+            return;
+        }
+        let lag = Duration::from_nanos(read.began - outdated);
+        counts.behind_reads += 1;
+        counts.max_lag = counts.max_lag.max(lag);
+        let is_direct = read.freshness == Freshness::Direct;
+        let is_stale =
+            !is_labelled(read.freshness) && !is_direct && read.bound.is_some_and(|bound| lag > bound);
+        let is_false = match read.freshness {
+            Freshness::Fresh | Freshness::Direct => true,
+            Freshness::Within(age) => lag > age,
+            Freshness::Stale(_) | Freshness::Unverified => false,
+        };
+        counts.stale_reads += u64::from(is_stale);
+        counts.false_labels += u64::from(is_false);
+        for (is_broken, invariant) in [(is_stale, Invariant::I4), (is_false, Invariant::I5)] {
+            if is_broken {
+                let (copy, freshness) = (read.copy, read.freshness);
+                let successor = track.versions.successor(stamp).map(|entry| entry.stamp);
+                let commit = successor.and_then(|successor| track.commit(entity, successor));
+                let fact = Fact::Lag { copy, entity, stamp, freshness, lag, successor };
+                self.found(findings, invariant, fact, commit);
+            }
+        }
+        let bound = track.revoked.iter().rev().find(|(_, at)| *at < read.began);
+        if let Some((revoked, _)) = bound.filter(|(revoked, _)| *revoked > stamp && !is_direct) {
+            counts.unrevoked += 1;
+            let fact = Fact::AnsweredRevoked { copy: read.copy, entity, stamp, revoked: *revoked };
+            self.found(findings, Invariant::I8, fact, track.commit(entity, *revoked));
+        }
+    }
+
+    fn found(&self, findings: &mut Findings, invariant: Invariant, fact: Fact, before: Option<Proof>) {
+        let proof = || before.into_iter().chain([Proof::read(self.part, *self.shown)]).collect();
+        findings.add(invariant, self.part.read.ended, fact, proof);
+    }
+}
