@@ -12,7 +12,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tidings_core::fence::{Fingerprint, Knowledge, Known, Limits, Refusal, Tick};
 use tidings_core::port::{Batch, Boxed, Store};
-use tidings_core::{Action, Entity, Event, Partition, Region, Result, Stamp, Time, Timeline, Topic};
+use tidings_core::{Action, Entity, Event, Partition, Region, Result, Stamp, Time, Timeline, Topic, Window};
 
 use crate::clock::{Clock, Moment};
 
@@ -41,8 +41,8 @@ pub struct FenceSettings {
     /// sources run on this host.
     pub clock_error: Duration,
     /// How long before its row can be read an event may arrive here: a database may publish a commit before it makes it
-    /// visible. What is loaded within this time of an event, an epoch or a start is not vouched for by marks. Zero if
-    /// both happen at once, as in SQLite.
+    /// visible. What is loaded within this time of an epoch or a start is not vouched for by marks, and what is loaded
+    /// without versions within this time of an event is not kept. Zero if both happen at once, as in SQLite.
     pub visible_within: Duration,
     /// What keys the hash of names. By default chosen at random per process, so that nobody can choose ids that share a
     /// floor; a simulation gives its own, to repeat a run.
@@ -167,6 +167,18 @@ impl Fence {
     #[must_use]
     pub fn epochs(&self) -> u64 {
         self.epochs.load(Ordering::Acquire)
+    }
+
+    /// The moment, by this process's clock, before which `time` has surely not come anywhere.
+    pub(crate) fn surely_before(&self, time: Time) -> Duration {
+        let (elapsed, wall) = (self.clock.elapsed(), self.clock.wall());
+        elapsed.saturating_add(time.since(wall).saturating_sub(self.settings.clock_error))
+    }
+
+    /// Whether the window is in force now, whatever the source's clock shows within the error.
+    pub(crate) fn is_surely_in(&self, window: Window) -> bool {
+        let (now, error) = (self.clock.wall(), self.settings.clock_error);
+        window.contains(now.minus(error)) && window.contains(now.plus(error))
     }
 
     /// The clock that everything here goes by.

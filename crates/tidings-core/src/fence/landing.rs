@@ -59,19 +59,24 @@ pub fn verdict(
     }
 }
 
-/// Whether a dependency is known to have moved in between the state that was read and the ticket: `heard` is when its
-/// newest news came. Read with its version, the floor judges it; without one, nothing else would.
-#[must_use]
-pub fn predates(held: Held, heard: Option<Duration>, seen: Duration, ticket: &Ticket, in_step: bool) -> bool {
-    let lags = seen < ticket.started && !in_step;
-    lags && held == Held::Unmoved && heard.is_some_and(|heard| heard >= seen)
-}
-
-/// Whether a dependency that was read without a version can be lacking news which is behind this copy already: an event
-/// may precede its row by `visible_within`, so a load just after one may still have read the old state.
-#[must_use]
-pub fn may_lack(held: Held, heard: Option<Duration>, seen: Duration, visible_within: Duration) -> bool {
-    held == Held::Unmoved && heard.is_some_and(|heard| heard.saturating_add(visible_within) > seen)
+/// What news from before the ticket says against a dependency that was read without a version: `heard` is when the
+/// newest came. Read with its version, the floor judges it; without one, nothing else would.
+///
+/// News since the state that was read: the source is behind. News so shortly before it that its row may not have been
+/// readable yet (an event may precede its row by `visible_within`): what was read may be the old state.
+pub fn hindsight(
+    heard: Option<Duration>,
+    seen: Duration,
+    ticket: &Ticket,
+    in_step: bool,
+    visible_within: Duration,
+) -> Result<(), fn(Tick) -> Refusal> {
+    match heard {
+        _ if in_step => Ok(()),
+        Some(heard) if seen < ticket.started && heard >= seen => Err(Refusal::BelowFloor),
+        Some(heard) if heard.saturating_add(visible_within) > seen => Err(Refusal::Moved),
+        _ => Ok(()),
+    }
 }
 
 /// Whether marks may vouch for what was loaded. It must depend on something; the state that was read must not be from
@@ -186,32 +191,22 @@ mod tests {
     }
 
     #[test]
-    fn what_was_read_without_a_version_is_held_to_when_news_of_it_came() {
-        let versioned = Held::At(Stamp::default());
-        for (held, heard, seen, in_step, expected) in [
-            (Held::Unmoved, Some(95), 90, false, true),
-            (Held::Unmoved, Some(90), 90, false, true),
-            (Held::Unmoved, Some(89), 90, false, false),
-            (Held::Unmoved, None, 90, false, false),
-            (Held::Unmoved, Some(95), 90, true, false),
-            (Held::Unmoved, Some(100), 100, false, false),
-            (versioned, Some(95), 90, false, false),
+    fn what_was_read_without_a_version_is_held_to_news_from_before_its_ticket() {
+        let (behind, moved) = (Err(Refusal::BelowFloor(Tick(5))), Err(Refusal::Moved(Tick(5))));
+        for (heard, seen, in_step, within, expected) in [
+            (None, 90, false, 9, Ok(())),
+            (Some(95), 90, false, 0, behind),
+            (Some(90), 90, false, 0, behind),
+            (Some(89), 90, false, 0, Ok(())),
+            (Some(89), 90, false, 2, moved),
+            (Some(95), 90, true, 9, Ok(())),
+            (Some(100), 100, false, 0, Ok(())),
+            (Some(100), 100, false, 1, moved),
+            (Some(98), 100, false, 2, Ok(())),
         ] {
-            let found = predates(held, heard.map(at), at(seen), &TICKET, in_step);
-            assert_eq!(found, expected, "{held:?} of {seen}, news at {heard:?}");
-        }
-        for (held, heard, within, expected) in [
-            (Held::Unmoved, Some(99), 2, true),
-            (Held::Unmoved, Some(99), 1, false),
-            (Held::Unmoved, Some(100), 0, false),
-            (Held::Unmoved, None, 9, false),
-            (versioned, Some(99), 2, false),
-        ] {
-            assert_eq!(
-                may_lack(held, heard.map(at), at(100), at(within)),
-                expected,
-                "{held:?}, news at {heard:?}"
-            );
+            let found = hindsight(heard.map(at), at(seen), &TICKET, in_step, at(within));
+            let found = found.map_err(|refusal| refusal(Tick(5)));
+            assert_eq!(found, expected, "news at {heard:?}, seen {seen}, visible within {within}");
         }
     }
 

@@ -94,6 +94,7 @@ where
         // Unversioned holds were good at the old entry's stamp, and must not have moved since.
         let ticket = Tick(old.good_at.load(Ordering::Acquire));
         let Ok(good_at) = self.fence.admit(&holds, ticket) else { return };
+        let ends = events.iter().filter_map(|event| event.window.until);
         let entry = Entry {
             good_at: AtomicU64::new(good_at.0),
             holds: holds.into(),
@@ -103,7 +104,7 @@ where
             as_of_micros: old.as_of_micros,
             followed: old.followed,
             soft: old.soft,
-            hard: old.hard,
+            hard: ends.map(|end| Moment::of(self.fence.surely_before(end))).fold(old.hard, Moment::min),
             refreshing: AtomicBool::new(false),
             value,
         };
@@ -119,11 +120,10 @@ where
         let mut holds = old.holds.as_slice().to_vec();
         let hold = holds.iter_mut().find(|hold| hold.key == key)?;
         let Held::At(seen) = hold.held() else { return None };
-        let now = self.fence.clock().wall();
         let mut last = seen;
         for event in events {
             let follows = event.stamp.timeline == last.timeline && last.version.next() == event.stamp.version;
-            if !follows || !event.window.contains(now) {
+            if !follows || !self.fence.is_surely_in(event.window) {
                 return None;
             }
             last = event.stamp;

@@ -124,10 +124,7 @@ impl Fill {
 
     /// The answer ceases to hold at `time`, by the source's clock: it is never served beyond, whatever its time to live.
     pub fn valid_until(&self, time: Time) {
-        let clock = self.0.fence.clock();
-        let (elapsed, wall) = (clock.elapsed(), clock.wall());
-        let left = time.since(wall).saturating_sub(self.0.fence.settings().clock_error);
-        let until = elapsed.saturating_add(left);
+        let until = self.0.fence.surely_before(time);
         let mut told = self.0.told.lock();
         told.until = Some(told.until.map_or(until, |other| other.min(until)));
     }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use tidings_core::fence::landing::{is_followed, may_lack, predates, verdict};
-use tidings_core::fence::{Refusal, Tick};
+use tidings_core::fence::landing::{hindsight, is_followed, verdict};
+use tidings_core::fence::{Held, Refusal, Tick};
 
 use super::Inner;
 use super::entry::Entry;
@@ -55,18 +55,20 @@ where
     }
 
     fn verdict(&self, holds: &[Hold], fill: &Fill, now: Duration) -> Result<Tick, Refusal> {
+        let (ticket, epoch) = (fill.ticket(), self.epoch.load(Ordering::Acquire));
+        let admitted =
+            self.fence.admit(holds, ticket.tick).and_then(|tick| self.hindsight(holds, fill, tick));
+        verdict(admitted, &ticket, epoch, now, self.fence.settings().keep)
+    }
+
+    /// What was read without a version is held to the news that was there before its ticket, too.
+    fn hindsight(&self, holds: &[Hold], fill: &Fill, tick: Tick) -> Result<Tick, Refusal> {
         let (ticket, seen, in_step) = (fill.ticket(), fill.seen(), fill.is_in_step());
-        let admitted = self.fence.admit(holds, ticket.tick);
-        let is_behind =
-            |hold: &Hold| predates(hold.held(), self.fence.heard(hold.key), seen, &ticket, in_step);
-        let admitted = match admitted {
-            // A state from before news that was there first: as far behind as a version below its floor.
-            Ok(tick) if self.fence.is_enforced() && holds.iter().any(is_behind) => {
-                Err(Refusal::BelowFloor(tick))
-            }
-            admitted => admitted,
-        };
-        verdict(admitted, &ticket, self.epoch.load(Ordering::Acquire), now, self.fence.settings().keep)
+        let margin = self.fence.settings().visible_within;
+        for hold in holds.iter().filter(|hold| self.fence.is_enforced() && hold.held() == Held::Unmoved) {
+            hindsight(self.fence.heard(hold.key), seen, &ticket, in_step, margin).map_err(|why| why(tick))?;
+        }
+        Ok(tick)
     }
 
     /// Makes the entry visible, unless a newer state is there already. Under the lock of the key's flights: of two that
@@ -91,12 +93,10 @@ where
 
     /// What lags but is never behind this copy shows an event as soon as this copy has heard of it.
     fn is_followed(&self, holds: &[Hold], fill: &Fill) -> bool {
-        let (seen, in_step) = (fill.seen(), fill.is_in_step());
+        let in_step = fill.is_in_step();
         let margin = if in_step { Duration::ZERO } else { self.fence.settings().visible_within };
         let since = self.fence.followed_since().saturating_add(margin);
-        let may_lack = |hold: &Hold| may_lack(hold.held(), self.fence.heard(hold.key), seen, margin);
-        is_followed(holds.iter().map(Hold::held), seen, &fill.ticket(), in_step, since)
-            && (in_step || !holds.iter().any(may_lack))
+        is_followed(holds.iter().map(Hold::held), fill.seen(), &fill.ticket(), in_step, since)
     }
 }
 

@@ -7,6 +7,8 @@ mod flow;
 #[cfg(test)]
 mod interleavings;
 #[cfg(test)]
+mod outdated;
+#[cfg(test)]
 mod paused;
 #[cfg(test)]
 mod races;
@@ -16,3 +18,5 @@ mod regressions;
 mod shop;
 #[cfg(test)]
 mod views;
+#[cfg(test)]
+mod windows;
