@@ -53,6 +53,8 @@ pub fn verdict(
     keep: Duration,
 ) -> Result<Tick, Refusal> {
     match admitted {
+        // Known to be older than what may have been shown: that says the most.
+        Err(Refusal::BelowFloor(tick)) => Err(Refusal::BelowFloor(tick)),
         _ if ticket.epoch != epoch => Err(Refusal::Epoch),
         _ if now.saturating_sub(ticket.started) > keep => Err(Refusal::Late),
         admitted => admitted,
@@ -170,7 +172,7 @@ mod tests {
             );
         }
         let below = Err(Refusal::BelowFloor(Tick(6)));
-        assert_eq!(verdict(below, &TICKET, 1, at(110), at(90)), below);
+        assert_eq!(verdict(below, &TICKET, 2, at(110), at(90)), below);
     }
 
     #[test]

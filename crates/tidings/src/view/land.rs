@@ -56,19 +56,31 @@ where
 
     fn verdict(&self, holds: &[Hold], fill: &Fill, now: Duration) -> Result<Tick, Refusal> {
         let (ticket, epoch) = (fill.ticket(), self.epoch.load(Ordering::Acquire));
-        let admitted =
-            self.fence.admit(holds, ticket.tick).and_then(|tick| self.hindsight(holds, fill, tick));
+        let admitted = match self.fence.admit(holds, ticket.tick) {
+            Ok(tick) => self.hindsight(holds, fill, tick),
+            // Outrun, and behind as well: what it lacks may have been shown already.
+            Err(Refusal::Moved(tick)) => self.hindsight(holds, fill, tick).and(Err(Refusal::Moved(tick))),
+            refused => refused,
+        };
         verdict(admitted, &ticket, epoch, now, self.fence.settings().keep)
     }
 
-    /// What was read without a version is held to the news that was there before its ticket, too.
+    /// What was read without a version is held to when news came, too. Of several refusals, the one that shows the
+    /// source behind says the most.
     fn hindsight(&self, holds: &[Hold], fill: &Fill, tick: Tick) -> Result<Tick, Refusal> {
         let (ticket, seen, in_step) = (fill.ticket(), fill.seen(), fill.is_in_step());
         let margin = self.fence.settings().visible_within;
-        for hold in holds.iter().filter(|hold| self.fence.is_enforced() && hold.held() == Held::Unmoved) {
-            hindsight(self.fence.heard(hold.key), seen, &ticket, in_step, margin).map_err(|why| why(tick))?;
+        let unversioned = holds.iter().filter(|hold| hold.held() == Held::Unmoved);
+        let mut verdict = Ok(tick);
+        for hold in unversioned.filter(|_| self.fence.is_enforced()) {
+            let found = hindsight(self.fence.heard(hold.key), seen, &ticket, in_step, margin);
+            match found.map_err(|refusal| refusal(tick)) {
+                Ok(()) => {}
+                Err(behind @ Refusal::BelowFloor(_)) => return Err(behind),
+                Err(moved) => verdict = Err(moved),
+            }
         }
-        Ok(tick)
+        verdict
     }
 
     /// Makes the entry visible, unless a newer state is there already. Under the lock of the key's flights: of two that
