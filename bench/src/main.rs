@@ -9,6 +9,7 @@ mod e2e;
 mod l1;
 mod measure;
 mod report;
+mod sim;
 mod size;
 mod sqlite;
 
@@ -43,16 +44,19 @@ enum Bench {
     E2e,
     /// The binary's size and its memory at rest.
     Size,
+    /// The simulator and the history checker.
+    Sim,
 }
 
 type Run = fn(&mut Report) -> Result<()>;
 
-const BENCHES: [(Bench, &str, Run); 5] = [
+const BENCHES: [(Bench, &str, Run); 6] = [
     (Bench::L1, "l1", l1::run),
     (Bench::Codec, "codec", codec::run),
     (Bench::Sqlite, "sqlite", sqlite::run),
     (Bench::E2e, "e2e", e2e::run),
     (Bench::Size, "size", size::run),
+    (Bench::Sim, "sim", sim::run),
 ];
 
 fn main() -> Result<()> {

@@ -7,7 +7,7 @@ use anyhow::Result;
 
 use crate::command::{self, Workspace};
 use crate::suite::{self, Tally};
-use crate::{smoke, tidy};
+use crate::{sim, smoke, tidy};
 
 /// Runs every step, also after one has failed, and prints the tally of tests alone on the last line.
 ///
@@ -37,6 +37,7 @@ pub(crate) fn run(workspace: &Workspace) -> Result<ExitCode> {
     });
     step("doc links", &mut || doc_links(workspace));
     step("smoke", &mut || smoke::run(workspace));
+    step("sim", &mut || sim::smoke(workspace));
     println!();
     if !failed_steps.is_empty() {
         println!("failed: {}", failed_steps.join(", "));

@@ -2,6 +2,7 @@
 //!
 //! [`ci`] is the one entry point; it runs the others in order. Each of them also runs alone.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -11,6 +12,7 @@ use clap::{Parser, Subcommand};
 mod checklist;
 mod ci;
 mod command;
+mod sim;
 mod smoke;
 mod suite;
 mod tidy;
@@ -26,7 +28,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Run every check: format, lints, tidy, tests, doc links, and a short run of `tidings dev`
+    /// Run every check: format, lints, tidy, tests, doc links, short runs of `tidings dev` and of the simulator
     Ci,
     /// Run every test of the workspace, doc tests too, and record the results for `checklist`
     Test {
@@ -51,6 +53,13 @@ enum Task {
         /// Write the rows to this file as well
         #[arg(long, value_name = "FILE")]
         json: Option<PathBuf>,
+    },
+    /// Run simulated deployments by seed, hunt mutants, replay a history; `sim --help` says how
+    #[command(disable_help_flag = true)]
+    Sim {
+        /// What the simulator is asked for
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
     },
     /// Say which rows of the specification have a passing check in the last test run
     Checklist {
@@ -85,6 +94,7 @@ fn run(task: Task) -> Result<ExitCode> {
         Task::Fmt { check } => ci::format(&workspace, check)?,
         Task::Lint => ci::lint(&workspace)?,
         Task::Bench { name, json } => bench(&workspace, name, json)?,
+        Task::Sim { arguments } => return sim::run(&workspace, &arguments),
         Task::Checklist { json } => checklist::run(&workspace, json)?,
         Task::Fuzz { seconds } => fuzz(&workspace, seconds)?,
     }

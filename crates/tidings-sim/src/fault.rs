@@ -64,4 +64,10 @@ faults! {
     TwoRelays = "two relays";
     /// A transaction takes its place early and commits late.
     LateCommit = "late commit";
+    /// One entry of a shared store goes, in silence.
+    Eviction = "eviction";
+    /// The control record of a shared store's bucket goes, and its slots stay.
+    ControlLost = "control record lost";
+    /// A replica of the shared store takes over with what it has.
+    StoreFailover = "store failover";
 }

@@ -56,6 +56,16 @@ sometimes! {
     OldNews = "old news";
     /// A delete was shown as absence.
     Absent = "absence shown";
+    /// The shared level had an answer.
+    SharedHit = "L2 hit";
+    /// A fill of the shared level was kept.
+    SharedKept = "L2 fill kept";
+    /// A fill of the shared level was refused.
+    SharedRefused = "L2 fill refused";
+    /// An epoch of the shared level was opened.
+    SharedOpened = "L2 epoch opened";
+    /// News could not be told to the shared level, and waited.
+    SharedWaited = "L2 news waited";
 }
 
 /// Running totals of a campaign.

@@ -6,8 +6,9 @@ use std::str::FromStr;
 use tidings_testkit::Invariant;
 
 use crate::choices::Choices;
+use crate::fault::Fault;
 use crate::mutant::Mutant;
-use crate::tally::Tally;
+use crate::tally::{Sometimes, Tally};
 use crate::trace::Trace;
 
 /// How much of the shipped code a world runs.
@@ -17,6 +18,11 @@ pub enum Depth {
     Core,
     /// The real drivers, caches and fence, on a paused runtime with ports in memory.
     Drivers,
+}
+
+impl Depth {
+    /// Both.
+    pub const ALL: &'static [Self] = &[Self::Core, Self::Drivers];
 }
 
 impl fmt::Display for Depth {
@@ -59,4 +65,8 @@ pub trait World {
         trace: &mut Trace,
         tally: &mut Tally,
     ) -> Option<Broken>;
+
+    /// Which faults can strike here, and what happens here now and then. A long campaign in which one of them never did
+    /// fails: it has proved nothing of it.
+    fn can(&self) -> (&[Fault], &[Sometimes]);
 }

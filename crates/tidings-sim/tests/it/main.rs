@@ -1,1 +1,10 @@
-//! Integration tests of the simulator.
+//! One program for all tests of the simulator as a whole.
+
+#[cfg(test)]
+mod command;
+#[cfg(test)]
+mod determinism;
+#[cfg(test)]
+mod regressions;
+#[cfg(test)]
+mod toy;
