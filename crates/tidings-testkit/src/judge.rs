@@ -20,12 +20,10 @@
 //! assert_eq!(judge.counts().false_labels, 1);
 //! ```
 
-use std::collections::HashMap;
 use std::time::Duration;
 
-use tidings_core::{Stamp, Timeline};
+use tidings_core::Stamp;
 
-use crate::checker::hash::FastHash;
 use crate::checker::{Account, Counts};
 use crate::history::Nanos;
 
@@ -37,19 +35,19 @@ mod in_force;
 mod pending;
 mod records;
 mod seen;
+mod track;
 mod versions;
 
 use copies::{Acked, Copies};
 use found::Findings;
 pub use found::Found;
 pub(crate) use found::{KEPT, Names, Proof};
-use in_force::Windows;
-use pending::{Due, Pending, Word};
+use pending::{Due, Now, Pending, Word};
 pub(crate) use pending::{Held, Part};
 pub use records::{Applied, Commit, Read, Shown};
 pub(crate) use seen::Brief;
-use seen::{Chain, Steps};
-use versions::Versions;
+use seen::{Sessions, Steps};
+use track::Track;
 
 /// Copies are bits of a word; of those beyond, nothing but reads can be judged.
 pub(crate) const MOST_COPIES: u32 = 64;
@@ -68,7 +66,11 @@ pub struct Judge {
     waiting: Vec<Waiting>,
     acked: Acked,
     steps: Steps,
-    sessions: HashMap<(u64, u32), Chain, FastHash>,
+    sessions: Sessions,
+    /// The entities of which something could be forgotten.
+    listed: Vec<u32>,
+    /// The entities and copies of which more than one step is remembered.
+    grown: Vec<(u32, u32)>,
     counts: Counts,
     findings: Findings,
     settled: Nanos,
@@ -77,30 +79,6 @@ pub struct Judge {
     is_finished: bool,
     /// What concerns no entity in particular is counted by the first shard alone.
     is_later_shard: bool,
-}
-
-/// What is known of one entity.
-#[derive(Debug, Default)]
-struct Track {
-    kind: u16,
-    versions: Versions,
-    /// By copy.
-    cells: Vec<Cell>,
-    windows: Windows,
-    /// Revocations and the times from which nothing older may be answered; both rise.
-    revoked: Vec<(Stamp, Nanos)>,
-    /// The whole times after which they bind, as evidence.
-    slas: Vec<(Stamp, Duration)>,
-}
-
-/// What is known of one entity at one copy.
-#[derive(Debug, Default, Clone, Copy)]
-struct Cell {
-    seen: Chain,
-    /// The newest version applied.
-    newest: Stamp,
-    /// The newest timeline heard of.
-    timeline: Option<Timeline>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -119,16 +97,6 @@ enum Turn {
     Last,
 }
 
-impl Track {
-    fn cell(&mut self, copy: u32) -> Option<&mut Cell> {
-        let at = copy as usize;
-        if self.cells.len() <= at {
-            self.cells.resize(at + 1, Cell::default());
-        }
-        self.cells.get_mut(at)
-    }
-}
-
 impl Judge {
     pub(crate) fn of_shard(mut self, is_first: bool) -> Self {
         self.is_later_shard = !is_first;
@@ -142,22 +110,16 @@ impl Judge {
 
     /// Forgets everything, and keeps its memory for the next history.
     pub fn reset(&mut self) {
-        for track in self.tracks.iter_mut().take(self.used) {
-            track.versions.clear();
-            track.cells.clear();
-            track.windows.clear();
-            track.revoked.clear();
-            track.slas.clear();
-        }
+        self.tracks.iter_mut().take(self.used).for_each(Track::clear);
         self.used = 0;
         self.copies.clear();
         self.pending.clear();
         self.waiting.clear();
         self.acked.clear();
         self.steps.clear();
-        if !self.sessions.is_empty() {
-            self.sessions.clear();
-        }
+        self.sessions.clear();
+        self.listed.clear();
+        self.grown.clear();
         self.counts = Counts::default();
         self.findings.clear();
         (self.settled, self.latest, self.longest_bound, self.is_finished) = (0, 0, 0, false);
@@ -179,6 +141,7 @@ impl Judge {
         let Some(track) = self.tracks.get_mut(entity as usize) else { return };
         track.versions.baseline(stamp);
         track.windows.baseline(stamp);
+        self.list(entity);
     }
 
     /// A change at its source.
@@ -194,15 +157,23 @@ impl Judge {
         if let Some(window) = window {
             track.windows.add(stamp, window);
         }
-        if ended == Nanos::MAX {
-            return;
+        if ended != Nanos::MAX {
+            self.acked.add(copies::Ack { ended, began, entity, stamp });
+            if let Some(sla) = revokes {
+                let at = ended.saturating_add(nanos(sla));
+                track.slas.push((stamp, sla));
+                track.revoke(stamp, at);
+                self.pending.deadline(entity, stamp, at);
+            }
         }
-        self.acked.add(copies::Ack { ended, began, entity, stamp });
-        if let Some(sla) = revokes {
-            let at = ended.saturating_add(nanos(sla));
-            track.slas.push((stamp, sla));
-            revoke(&mut track.revoked, stamp, at);
-            self.pending.push(Due::Deadline { entity, stamp, at }, &[]);
+        self.list(entity);
+    }
+
+    fn list(&mut self, entity: u32) {
+        let Some(track) = self.tracks.get_mut(entity as usize) else { return };
+        if !track.is_listed && track.has_past() {
+            track.is_listed = true;
+            self.listed.push(entity);
         }
     }
 
@@ -210,7 +181,7 @@ impl Judge {
     pub fn applied(&mut self, applied: &Applied) {
         self.counts.applied += 1;
         self.note(applied.at);
-        self.pending.push(Due::Applied(*applied), &[]);
+        self.pending.applied(*applied);
     }
 
     /// What a read returned.
@@ -223,7 +194,7 @@ impl Judge {
         if part.counts {
             self.counts.late += u64::from(part.read.ended < self.settled);
         }
-        self.pending.push(Due::Read(part), shows);
+        self.pending.read(part, shows);
     }
 
     /// A copy must account for every event of this kind whose commit begins at `from` or later.
@@ -235,19 +206,19 @@ impl Judge {
     pub fn marked(&mut self, copy: u32, kind: Option<u16>, upto: Nanos, at: Nanos) {
         self.counts.marks += u64::from(!self.is_later_shard);
         self.said(at);
-        self.pending.push(Due::Marked(Word { copy, kind, time: upto, at }), &[]);
+        self.pending.marked(Word { copy, kind, time: upto, at });
     }
 
     /// A copy declares that it may have missed something.
     pub fn epoch(&mut self, copy: u32, at: Nanos) {
         self.said(at);
-        self.pending.push(Due::Epoch { copy, at }, &[]);
+        self.pending.epoch(copy, at);
     }
 
     /// A copy may serve revocable answers of this kind until `until`.
     pub fn lease(&mut self, copy: u32, kind: Option<u16>, until: Nanos, at: Nanos) {
         self.said(at);
-        self.pending.push(Due::Lease(Word { copy, kind, time: until, at }), &[]);
+        self.pending.lease(Word { copy, kind, time: until, at });
     }
 
     /// What a copy holds, once it says to have taken in everything that was acknowledged before `upto`.
@@ -258,7 +229,7 @@ impl Judge {
     pub(crate) fn hold(&mut self, held: Held) {
         self.counts.held += 1;
         self.note(held.at);
-        self.pending.push(Due::Held(held), &[]);
+        self.pending.held(held);
     }
 
     fn said(&mut self, at: Nanos) {
@@ -280,25 +251,9 @@ impl Judge {
         self.look_again(|_| Turn::Again);
         self.acked.settle(up_to);
         let mut pending = std::mem::take(&mut self.pending);
-        for (due, shows) in pending.until(up_to) {
-            match due {
-                Due::Epoch { copy, at } => self.copies.epoch(*copy, *at),
-                Due::Applied(applied) => {
-                    if !self.judge_applied(applied, Turn::First) {
-                        self.waiting.push(Waiting::Applied(*applied));
-                    }
-                }
-                Due::Lease(word) => self.copies.lease(*word),
-                Due::Marked(word) => self.judge_mark(word),
-                Due::Held(held) => {
-                    if !self.judge_held(held, Turn::First) {
-                        self.waiting.push(Waiting::Held(*held));
-                    }
-                }
-                // A history that ends before the deadline proves nothing about it.
-                Due::Deadline { at, .. } if up_to == Nanos::MAX && *at > self.latest => {}
-                Due::Deadline { entity, stamp, at } => self.judge_deadline(*entity, *stamp, *at),
-                Due::Read(part) => {
+        for now in pending.until(up_to) {
+            match now {
+                Now::Read(part, shows) => {
                     self.counts.reads += u64::from(part.counts);
                     for shown in shows {
                         if !self.judge_answer(part, shown, Turn::First) {
@@ -306,10 +261,34 @@ impl Judge {
                         }
                     }
                 }
+                Now::Held(held) => {
+                    if !self.judge_held(held, Turn::First) {
+                        self.waiting.push(Waiting::Held(*held));
+                    }
+                }
+                Now::Other(due) => self.judge_due(due, up_to),
             }
         }
         pending.remove();
         self.pending = pending;
+    }
+
+    fn judge_due(&mut self, due: &Due, up_to: Nanos) {
+        match due {
+            Due::Epoch { copy, at } => self.copies.epoch(*copy, *at),
+            Due::Applied(applied) => {
+                if !self.judge_applied(applied, Turn::First) {
+                    self.waiting.push(Waiting::Applied(*applied));
+                }
+            }
+            Due::Lease(word) => self.copies.lease(*word),
+            Due::Marked(word) => self.judge_mark(word),
+            // A history that ends before the deadline proves nothing about it.
+            Due::Deadline { at, .. } if up_to == Nanos::MAX && *at > self.latest => {}
+            Due::Deadline { entity, stamp, at } => self.judge_deadline(*entity, *stamp, *at),
+            // Come as what they are.
+            Due::Held(_) | Due::Read(_) => {}
+        }
     }
 
     /// Forgets what only reads that began before `time` could show, keeping what is still needed to recognise every
@@ -318,19 +297,12 @@ impl Judge {
         self.look_again(|at| if at < time { Turn::Last } else { Turn::Again });
         self.forget_versions(time);
         self.forget_acked(time);
-        let mut kept = Steps::default();
-        let ends = time.saturating_sub(nanos(SESSION_ENDS));
-        for cell in self.tracks.iter_mut().take(self.used).flat_map(|track| &mut track.cells) {
-            self.steps.keep(&mut cell.seen, time, &mut kept);
-        }
-        self.sessions.retain(|_, chain| {
-            let goes_on = self.steps.last(*chain).is_some_and(|last| last.read.ended >= ends);
-            if goes_on {
-                self.steps.keep(chain, time, &mut kept);
-            }
-            goes_on
+        let Self { tracks, steps, .. } = self;
+        self.grown.retain(|(entity, copy)| {
+            tracks.get(*entity as usize).is_some_and(|track| steps.forget_before(track.seen.of(*copy), time))
         });
-        self.steps = kept;
+        let ends = time.saturating_sub(nanos(SESSION_ENDS));
+        self.sessions.forget_before(time, ends, steps);
     }
 
     /// The history is over: what has not arrived never will. Judges the rest, and accounts for every event.
@@ -402,16 +374,6 @@ impl Judge {
         });
         self.waiting = waiting;
     }
-}
-
-/// Keeps only revocations that no newer one binds earlier than.
-fn revoke(revoked: &mut Vec<(Stamp, Nanos)>, stamp: Stamp, at: Nanos) {
-    if revoked.iter().any(|(newer, earlier)| *newer >= stamp && *earlier <= at) {
-        return;
-    }
-    revoked.retain(|(older, later)| *older > stamp || *later < at);
-    let place = revoked.partition_point(|(older, _)| *older < stamp);
-    revoked.insert(place, (stamp, at));
 }
 
 fn nanos(span: Duration) -> Nanos {

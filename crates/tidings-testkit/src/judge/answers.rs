@@ -49,6 +49,9 @@ impl Judge {
             State::At { stamp, .. } => {
                 if turn == Turn::First {
                     self.counts.answers += 1;
+                    if self.is_plain(&answer, stamp) {
+                        return true;
+                    }
                     self.judge_order(&answer, stamp);
                     self.remember(&answer, Some(stamp));
                 }
@@ -59,6 +62,19 @@ impl Judge {
                 self.judge_absence(&answer, turn)
             }
         }
+    }
+
+    /// The newest version, which the copy was seen to show before: nothing can be wrong with that, and it is no news.
+    /// Most answers are of this kind.
+    fn is_plain(&self, answer: &Answer<'_>, stamp: Stamp) -> bool {
+        let Answer { part, shown: &Shown { entity, state } } = *answer;
+        let State::At { digest, in_force: None, .. } = state else { return false };
+        let Some(track) = self.tracks.get(entity as usize) else { return false };
+        let read = &part.read;
+        part.session == 0
+            && read.token.is_none()
+            && track.seen.of(read.copy).newest == stamp
+            && track.versions.is_newest(stamp, digest, read.ended)
     }
 
     fn judge_version(&mut self, answer: &Answer<'_>, stamp: Stamp, turn: Turn) -> bool {
@@ -143,8 +159,8 @@ impl Judge {
             return None;
         }
         let is_newer = |chain: &Chain| chain.newest > stamp;
-        let cell = self.tracks.get(entity as usize).and_then(|track| track.cells.get(read.copy as usize));
-        let of_copy = cell.map(|cell| cell.seen).filter(is_newer).filter(|_| answer.is_word_of_copy());
+        let seen = self.tracks.get(entity as usize).map(|track| track.seen.of(read.copy));
+        let of_copy = seen.filter(is_newer).filter(|_| answer.is_word_of_copy());
         let of_session = self.session(part, entity).filter(is_newer);
         let token = read.token.filter(|(of, asked)| *of == entity && *asked > stamp).map(|(_, asked)| asked);
         if of_copy.is_none() && of_session.is_none() && token.is_none() {
@@ -162,7 +178,7 @@ impl Judge {
     }
 
     fn session(&self, part: &Part, entity: u32) -> Option<Chain> {
-        if part.session == 0 { None } else { self.sessions.get(&(part.session, entity)).copied() }
+        if part.session == 0 { None } else { self.sessions.get(part.session, entity) }
     }
 
     /// The invariants I1, I2 and I3.
@@ -202,19 +218,28 @@ impl Judge {
                 track.versions.oldest_absent(start(part), part.read.ended, seen)
             })
         };
+        let copy = part.read.copy;
         if answer.is_word_of_copy() {
-            let Some(mut chain) = track.cell(part.read.copy).map(|cell| cell.seen) else { return };
-            if let Some(stamp) = at_least(&self.steps, chain, track) {
-                self.steps.add(&mut chain, stamp, brief);
-            }
-            if let Some(cell) = track.cell(part.read.copy) {
-                cell.seen = chain;
+            let mut chain = track.seen.of(copy);
+            if let Some(stamp) = at_least(&self.steps, chain, track)
+                && stamp > chain.newest
+            {
+                if self.steps.add(&mut chain, stamp, brief) {
+                    self.grown.push((entity, copy));
+                }
+                if let Some(seen) = track.seen.of_mut(copy) {
+                    *seen = chain;
+                }
             }
         }
         if part.session != 0 {
-            let chain = self.sessions.entry((part.session, entity)).or_default();
-            if let Some(stamp) = at_least(&self.steps, *chain, track) {
-                self.steps.add(chain, stamp, brief);
+            let known = self.sessions.get(part.session, entity);
+            let mut chain = known.unwrap_or_default();
+            if let Some(stamp) = at_least(&self.steps, chain, track)
+                && stamp > chain.newest
+            {
+                self.steps.add(&mut chain, stamp, brief);
+                self.sessions.set(part.session, entity, chain);
             }
         }
     }

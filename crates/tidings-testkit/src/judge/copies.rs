@@ -122,13 +122,14 @@ pub(super) struct Acked {
     /// The number of the first in the list, counted since the beginning.
     pub(super) start: u64,
     unsettled: Vec<Ack>,
+    is_unsorted: bool,
 }
 
 impl Acked {
     pub(super) fn clear(&mut self) {
         self.list.clear();
         self.unsettled.clear();
-        self.start = 0;
+        (self.start, self.is_unsorted) = (0, false);
     }
 
     #[cfg(test)]
@@ -137,12 +138,15 @@ impl Acked {
     }
 
     pub(super) fn add(&mut self, ack: Ack) {
+        self.is_unsorted |= self.unsettled.last().is_some_and(|last| last.ended > ack.ended);
         self.unsettled.push(ack);
     }
 
     /// Takes in what was acknowledged until then.
     pub(super) fn settle(&mut self, up_to: Nanos) {
-        self.unsettled.sort_by_key(|ack| ack.ended);
+        if std::mem::take(&mut self.is_unsorted) {
+            self.unsettled.sort_by_key(|ack| ack.ended);
+        }
         let settled = self.unsettled.partition_point(|ack| ack.ended <= up_to);
         self.list.extend(self.unsettled.drain(..settled));
     }

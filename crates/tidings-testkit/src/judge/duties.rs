@@ -6,7 +6,7 @@ use super::copies::{Ack, CopyState};
 use super::found::{Fact, Proof};
 use super::pending::{Held, Word};
 use super::versions::{Entry, Place};
-use super::{Applied, Cell, Commit, Judge, MOST_COPIES, Shown, Track, Turn};
+use super::{Applied, Commit, Judge, MOST_COPIES, Shown, Track, Turn};
 use crate::checker::Invariant;
 use crate::history::{Nanos, State};
 
@@ -25,7 +25,7 @@ impl Track {
     }
 
     fn newest(&self, copy: u32) -> Stamp {
-        self.cells.get(copy as usize).map_or_else(Stamp::default, |cell| cell.newest)
+        self.got.of(copy).newest
     }
 
     /// Whether the copy applied this version or a newer one, or set it aside.
@@ -66,12 +66,12 @@ impl Judge {
     fn judge_timeline(&mut self, applied: &Applied) {
         let Applied { copy, entity, stamp, outcome, at } = *applied;
         let Some(track) = self.tracks.get_mut(entity as usize) else { return };
-        let Some(cell) = track.cell(copy) else { return };
-        let shown = self.steps.last(cell.seen).map(|step| step.stamp.timeline);
-        let before = cell.timeline.max(shown);
-        cell.timeline = cell.timeline.max(Some(stamp.timeline));
+        let shown = track.seen.of(copy).timeline();
+        let Some(got) = track.got.of_mut(copy) else { return };
+        let before = got.timeline.max(shown);
+        got.timeline = got.timeline.max(Some(stamp.timeline));
         if outcome == Outcome::Applied {
-            cell.newest = cell.newest.max(stamp);
+            got.newest = got.newest.max(stamp);
         }
         if before.is_none_or(|before| before >= stamp.timeline) {
             return;
@@ -201,20 +201,19 @@ impl Judge {
     }
 
     pub(super) fn forget_versions(&mut self, time: Nanos) {
-        let copies = &mut self.copies;
+        let Self { copies, tracks, longest_bound, .. } = self;
+        let windows_end = time.saturating_sub(*longest_bound);
         let mut expected: Vec<(u32, Nanos)> = Vec::new();
-        for track in self.tracks.iter_mut().take(self.used) {
+        self.listed.retain(|entity| {
+            let Some(track) = tracks.get_mut(*entity as usize) else { return false };
             expected.clear();
             let expects = |(copy, state): (u32, &CopyState)| Some((copy, state.expects(track.kind)?));
             expected.extend(copies.all().filter_map(expects));
-            let newest = |cells: &[Cell], copy: u32| {
-                cells.get(copy as usize).map_or_else(Stamp::default, |cell| cell.newest)
-            };
-            let Track { versions, cells, .. } = track;
+            let Track { versions, got, .. } = track;
             let is_open = |entry: &Entry| {
                 let owes = |(copy, from): &(u32, Nanos)| {
                     entry.is_expected(*from)
-                        && newest(cells, *copy) < entry.stamp
+                        && got.of(*copy).newest < entry.stamp
                         && entry.parked & bit(*copy) == 0
                 };
                 expected.iter().any(owes)
@@ -222,17 +221,19 @@ impl Judge {
             versions.forget_before(time, is_open, |entry| {
                 for (copy, _) in expected.iter().filter(|(_, from)| entry.is_expected(*from)) {
                     if let Some(state) = copies.at(*copy) {
-                        entry.add_to(state, *copy, newest(cells, *copy));
+                        entry.add_to(state, *copy, got.of(*copy).newest);
                     }
                 }
             });
             if let Some(oldest) = track.versions.entries().first() {
-                track.windows.forget_before(time.saturating_sub(self.longest_bound), oldest.stamp);
+                track.windows.forget_before(windows_end, oldest.stamp);
                 track.slas.retain(|(stamp, _)| *stamp >= oldest.stamp);
             }
             let bound = track.revoked.partition_point(|(_, at)| *at < time);
             track.revoked.drain(..bound.saturating_sub(1));
-        }
+            track.is_listed = track.has_past();
+            track.is_listed
+        });
     }
 }
 

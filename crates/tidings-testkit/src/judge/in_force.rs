@@ -18,6 +18,10 @@ impl Windows {
         self.unknown = None;
     }
 
+    pub(super) const fn is_empty(&self) -> bool {
+        self.spans.is_empty()
+    }
+
     pub(super) fn add(&mut self, stamp: Stamp, span: Span) {
         if !self.spans.contains(&(stamp, span)) {
             self.spans.push((stamp, span));

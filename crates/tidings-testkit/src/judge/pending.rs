@@ -45,14 +45,16 @@ pub(super) enum Due {
     Applied(Applied),
     Lease(Word),
     Marked(Word),
-    Held(Held),
+    /// By its place.
+    Held(u32),
     /// The time by which no copy may answer from before this revocation.
     Deadline {
         entity: u32,
         stamp: Stamp,
         at: Nanos,
     },
-    Read(Part),
+    /// By its place.
+    Read(u32),
 }
 
 impl Due {
@@ -67,40 +69,71 @@ impl Due {
             Self::Read(_) => 6,
         }
     }
+}
 
-    const fn time(&self) -> Nanos {
-        match self {
-            Self::Epoch { at, .. } | Self::Deadline { at, .. } => *at,
-            Self::Applied(applied) => applied.at,
-            Self::Lease(word) => word.at,
-            // A claim about what is still to come is judged when it has.
-            Self::Marked(Word { time, at, .. }) | Self::Held(Held { upto: time, at, .. }) => {
-                if *time > *at {
-                    *time
-                } else {
-                    *at
-                }
-            }
-            Self::Read(part) => part.read.ended,
-        }
+/// A claim about what is still to come is judged when it has.
+const fn later(time: Nanos, at: Nanos) -> Nanos {
+    if time > at { time } else { at }
+}
+
+/// One part of a read, and where what it shows is.
+#[derive(Debug, Clone, Copy)]
+struct Answers {
+    part: Part,
+    from: usize,
+    until: usize,
+}
+
+/// What waits, in the order in which it came.
+#[derive(Debug, Default)]
+struct Store {
+    dues: Vec<Due>,
+    answers: Vec<Answers>,
+    shows: Vec<Shown>,
+    helds: Vec<Held>,
+}
+
+impl Store {
+    fn clear(&mut self) {
+        self.dues.clear();
+        self.answers.clear();
+        self.shows.clear();
+        self.helds.clear();
+    }
+
+    fn add_read(&mut self, part: Part, shows: &[Shown]) -> Due {
+        let from = self.shows.len();
+        self.shows.extend_from_slice(shows);
+        self.answers.push(Answers { part, from, until: self.shows.len() });
+        Due::Read((self.answers.len() - 1) as u32)
+    }
+
+    fn add_held(&mut self, held: Held) -> Due {
+        self.helds.push(held);
+        Due::Held((self.helds.len() - 1) as u32)
     }
 }
 
-#[derive(Debug)]
-struct Slot {
-    due: Due,
-    shows: Vec<Shown>,
+/// What is judged now, with all that belongs to it.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Now<'a> {
+    Held(&'a Held),
+    Read(&'a Part, &'a [Shown]),
+    Other(&'a Due),
 }
+
+/// So far back a late comer's place is looked for at once.
+const NEAR: usize = 16;
 
 /// The queue.
 #[derive(Debug, Default)]
 pub(super) struct Pending {
-    /// Time, rank and slot, from the highest bits: one comparison orders them.
+    /// Time, rank and place in the store, from the highest bits: one comparison orders them.
     keys: Vec<u128>,
     is_unsorted: bool,
-    slots: Vec<Slot>,
-    used: usize,
-    free: Vec<u32>,
+    store: Store,
+    /// For the next time that the store is cleaned up.
+    spare: Store,
     /// So many of the keys are done with.
     over: usize,
 }
@@ -108,45 +141,77 @@ pub(super) struct Pending {
 impl Pending {
     pub(super) fn clear(&mut self) {
         self.keys.clear();
-        self.free.clear();
-        (self.is_unsorted, self.used, self.over) = (false, 0, 0);
+        self.store.clear();
+        (self.is_unsorted, self.over) = (false, 0);
     }
 
-    pub(super) fn push(&mut self, due: Due, shows: &[Shown]) {
-        let slot = match self.free.pop() {
-            Some(slot) => slot,
-            None => {
-                self.used += 1;
-                (self.used - 1) as u32
-            }
-        };
-        match self.slots.get_mut(slot as usize) {
-            Some(used) => {
-                used.due = due;
-                used.shows.clear();
-                used.shows.extend_from_slice(shows);
-            }
-            None => self.slots.push(Slot { due, shows: shows.to_vec() }),
+    pub(super) fn read(&mut self, part: Part, shows: &[Shown]) {
+        let due = self.store.add_read(part, shows);
+        self.push(due, part.read.ended);
+    }
+
+    pub(super) fn held(&mut self, held: Held) {
+        let due = self.store.add_held(held);
+        self.push(due, later(held.upto, held.at));
+    }
+
+    pub(super) fn applied(&mut self, applied: Applied) {
+        self.push(Due::Applied(applied), applied.at);
+    }
+
+    pub(super) fn marked(&mut self, word: Word) {
+        self.push(Due::Marked(word), later(word.time, word.at));
+    }
+
+    pub(super) fn lease(&mut self, word: Word) {
+        self.push(Due::Lease(word), word.at);
+    }
+
+    pub(super) fn epoch(&mut self, copy: u32, at: Nanos) {
+        self.push(Due::Epoch { copy, at }, at);
+    }
+
+    pub(super) fn deadline(&mut self, entity: u32, stamp: Stamp, at: Nanos) {
+        self.push(Due::Deadline { entity, stamp, at }, at);
+    }
+
+    fn push(&mut self, due: Due, time: Nanos) {
+        let key = u128::from(time) << 64 | u128::from(due.rank()) << 32 | self.store.dues.len() as u128;
+        self.store.dues.push(due);
+        if self.is_unsorted || self.keys.last().is_none_or(|last| *last < key) {
+            return self.keys.push(key);
         }
-        let key = u128::from(due.time()) << 64 | u128::from(due.rank()) << 32 | u128::from(slot);
-        self.is_unsorted |= self.keys.last().is_some_and(|last| *last > key);
-        self.keys.push(key);
+        let near = self.keys.iter().rev().take(NEAR);
+        let later = near.take_while(|other| **other > key).count();
+        if later < NEAR {
+            self.keys.insert(self.keys.len() - later, key);
+        } else {
+            self.is_unsorted = true;
+            self.keys.push(key);
+        }
     }
 
-    /// Those whose time is not after `up_to`, in the order of their times, with what they show.
-    pub(super) fn until(&mut self, up_to: Nanos) -> impl Iterator<Item = (&Due, &[Shown])> {
-        if self.is_unsorted {
+    /// Those whose time is not after `up_to`, in the order of their times.
+    pub(super) fn until(&mut self, up_to: Nanos) -> impl Iterator<Item = Now<'_>> {
+        if std::mem::take(&mut self.is_unsorted) {
             self.keys.sort();
-            self.is_unsorted = false;
         }
         let end = match self.keys.last() {
             Some(last) if (*last >> 64) as u64 <= up_to => self.keys.len(),
             _ => self.keys.partition_point(|key| (*key >> 64) as u64 <= up_to),
         };
         self.over = end;
-        let slots = &self.slots;
-        let due = self.keys.iter().take(end).filter_map(|key| slots.get(*key as u32 as usize));
-        due.map(|slot| (&slot.due, slot.shows.as_slice()))
+        let Store { dues, answers, shows, helds } = &self.store;
+        self.keys.iter().take(end).filter_map(|key| {
+            Some(match dues.get(*key as u32 as usize)? {
+                Due::Held(place) => Now::Held(helds.get(*place as usize)?),
+                Due::Read(place) => {
+                    let Answers { part, from, until } = answers.get(*place as usize)?;
+                    Now::Read(part, shows.get(*from..*until)?)
+                }
+                other => Now::Other(other),
+            })
+        })
     }
 
     /// Removes those that [`Pending::until`] gave.
@@ -154,7 +219,29 @@ impl Pending {
         if self.over == self.keys.len() {
             return self.clear();
         }
-        self.free.extend(self.keys.drain(..self.over).map(|key| key as u32));
-        self.over = 0;
+        self.keys.drain(..std::mem::take(&mut self.over));
+        // Whoever settles often has most of it still to come: no more is moved than was removed.
+        if self.keys.len() <= self.store.dues.len() / 2 {
+            self.clean_up();
+        }
+    }
+
+    /// Moves what still waits to the front.
+    fn clean_up(&mut self) {
+        self.spare.clear();
+        for key in &mut self.keys {
+            let Some(due) = self.store.dues.get(*key as u32 as usize) else { continue };
+            let moved = match *due {
+                Due::Held(place) => self.store.helds.get(place as usize).map(|held| self.spare.add_held(*held)),
+                Due::Read(place) => self.store.answers.get(place as usize).map(|answers| {
+                    let shows = self.store.shows.get(answers.from..answers.until);
+                    self.spare.add_read(answers.part, shows.unwrap_or_default())
+                }),
+                other => Some(other),
+            };
+            *key = *key >> 32 << 32 | self.spare.dues.len() as u128;
+            self.spare.dues.extend(moved);
+        }
+        std::mem::swap(&mut self.store, &mut self.spare);
     }
 }

@@ -1,8 +1,11 @@
 //! What a copy, or a session, was shown of an entity, as chains of ever newer versions.
 
-use tidings_core::{Freshness, Path, Stamp};
+use std::collections::HashMap;
+
+use tidings_core::{Freshness, Path, Stamp, Timeline};
 
 use super::Read;
+use crate::checker::hash::FastHash;
 use crate::history::Nanos;
 
 /// A chain's end; `Chain::default()` is an empty one.
@@ -18,6 +21,13 @@ const NONE: u32 = u32::MAX;
 impl Default for Chain {
     fn default() -> Self {
         Self { last: NONE, newest: Stamp::default() }
+    }
+}
+
+impl Chain {
+    /// The timeline of what was shown last.
+    pub(super) fn timeline(&self) -> Option<Timeline> {
+        (self.last != NONE).then_some(self.newest.timeline)
     }
 }
 
@@ -52,16 +62,21 @@ pub(super) struct Step {
 
 /// All steps of all chains.
 #[derive(Debug, Default)]
-pub(super) struct Steps(Vec<Step>);
+pub(super) struct Steps {
+    all: Vec<Step>,
+    /// The places of steps that are forgotten.
+    free: Vec<u32>,
+}
 
 impl Steps {
     pub(super) fn clear(&mut self) {
-        self.0.clear();
+        self.all.clear();
+        self.free.clear();
     }
 
     #[cfg(test)]
     pub(super) const fn len(&self) -> usize {
-        self.0.len()
+        self.all.len() - self.free.len()
     }
 
     pub(super) fn last(&self, chain: Chain) -> Option<&Step> {
@@ -69,7 +84,7 @@ impl Steps {
     }
 
     fn at(&self, place: u32) -> Option<&Step> {
-        self.0.get(place as usize)
+        self.all.get(place as usize)
     }
 
     /// The steps of a chain that ended before `time`, newest first.
@@ -83,39 +98,104 @@ impl Steps {
         .skip_while(move |step| step.read.ended >= time)
     }
 
-    /// Reads come in the order in which they ended; one that comes late is no step.
-    pub(super) fn add(&mut self, chain: &mut Chain, stamp: Stamp, read: impl FnOnce() -> Brief) {
+    /// Reads come in the order in which they ended; one that comes late is no step. True if this makes a chain of one
+    /// step longer: there is something to forget.
+    pub(super) fn add(&mut self, chain: &mut Chain, stamp: Stamp, read: impl FnOnce() -> Brief) -> bool {
         if chain.newest >= stamp {
-            return;
+            return false;
         }
-        let read = read();
-        if self.last(*chain).is_some_and(|last| last.read.ended > read.ended) {
-            return;
+        let (read, last) = (read(), self.last(*chain));
+        if last.is_some_and(|last| last.read.ended > read.ended) {
+            return false;
         }
-        let Ok(at) = u32::try_from(self.0.len()) else { return };
-        self.0.push(Step { stamp, read, before: chain.last });
+        let was_one = last.is_some_and(|last| last.before == NONE);
+        let step = Step { stamp, read, before: chain.last };
+        let free = self.free.pop();
+        let Ok(at) = free.map_or_else(|| u32::try_from(self.all.len()), Ok) else { return false };
+        match self.all.get_mut(at as usize) {
+            Some(place) => *place = step,
+            None => self.all.push(step),
+        }
         *chain = Chain { last: at, newest: stamp };
+        was_one
     }
 
-    /// Copies of a chain what reads that begin at `time` or later are held to.
-    pub(super) fn keep(&self, chain: &mut Chain, time: Nanos, kept: &mut Self) {
-        let Some(last) = self.last(*chain) else { return };
-        if last.read.ended < time {
-            let step = *last;
-            *chain = Chain::default();
-            return kept.add(chain, step.stamp, || step.read);
-        }
-        let mut newest_first = vec![*last];
-        let mut at = last;
-        while at.read.ended >= time
-            && let Some(before) = self.at(at.before)
+    /// Keeps of a chain what reads that begin at `time` or later are held to. True if there may be more to forget later.
+    pub(super) fn forget_before(&mut self, chain: Chain, time: Nanos) -> bool {
+        let mut at = chain.last;
+        while let Some(step) = self.at(at)
+            && step.read.ended >= time
         {
-            newest_first.push(*before);
-            at = before;
+            at = step.before;
         }
-        *chain = Chain::default();
-        for step in newest_first.into_iter().rev() {
-            kept.add(chain, step.stamp, || step.read);
+        if let Some(oldest) = self.all.get_mut(at as usize) {
+            let older = std::mem::replace(&mut oldest.before, NONE);
+            self.forget(older);
         }
+        self.last(chain).is_some_and(|last| last.before != NONE)
+    }
+
+    fn forget(&mut self, mut at: u32) {
+        while let Some(step) = self.all.get(at as usize) {
+            self.free.push(at);
+            at = step.before;
+        }
+    }
+}
+
+/// So many chains of sessions are found by looking at each.
+const FEW: usize = 16;
+
+/// The chains of sessions, one per session and entity.
+#[derive(Debug, Default)]
+pub(super) struct Sessions {
+    /// Empty once there are many.
+    few: Vec<((u64, u32), Chain)>,
+    many: HashMap<(u64, u32), Chain, FastHash>,
+}
+
+impl Sessions {
+    pub(super) fn clear(&mut self) {
+        self.few.clear();
+        if !self.many.is_empty() {
+            self.many.clear();
+        }
+    }
+
+    pub(super) fn get(&self, session: u64, entity: u32) -> Option<Chain> {
+        if self.many.is_empty() {
+            return self.few.iter().find(|(of, _)| *of == (session, entity)).map(|(_, chain)| *chain);
+        }
+        self.many.get(&(session, entity)).copied()
+    }
+
+    pub(super) fn set(&mut self, session: u64, entity: u32, chain: Chain) {
+        if self.many.is_empty() {
+            let known = self.few.iter_mut().find(|(of, _)| *of == (session, entity));
+            if let Some((_, known)) = known {
+                *known = chain;
+                return;
+            }
+            if self.few.len() < FEW {
+                return self.few.push(((session, entity), chain));
+            }
+            self.many.extend(self.few.drain(..));
+        }
+        self.many.insert((session, entity), chain);
+    }
+
+    /// Forgets what reads that begin at `time` or later are not held to, and the sessions that were over at `ends`.
+    pub(super) fn forget_before(&mut self, time: Nanos, ends: Nanos, steps: &mut Steps) {
+        let mut goes_on = |chain: Chain| {
+            let goes_on = steps.last(chain).is_some_and(|last| last.read.ended >= ends);
+            if goes_on {
+                steps.forget_before(chain, time);
+            } else {
+                steps.forget(chain.last);
+            }
+            goes_on
+        };
+        self.few.retain(|(_, chain)| goes_on(*chain));
+        self.many.retain(|_, chain| goes_on(*chain));
     }
 }

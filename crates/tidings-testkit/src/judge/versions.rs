@@ -43,8 +43,19 @@ pub(super) enum Place {
     Never,
 }
 
+/// What most answers are compared with.
 #[derive(Debug, Default)]
+struct Newest {
+    stamp: Stamp,
+    began: Nanos,
+    digest: u64,
+}
+
+#[derive(Debug, Default)]
+#[repr(C)]
 pub(super) struct Versions {
+    /// Of the last entry; without one, that of "not created yet".
+    newest: Newest,
     entries: Vec<Entry>,
     /// Up to here versions are known to have existed, but not when: pruned, or older than the baseline.
     forgotten: Option<Stamp>,
@@ -56,11 +67,12 @@ pub(super) struct Versions {
 impl Versions {
     pub(super) fn clear(&mut self) {
         self.entries.clear();
+        self.newest = Newest::default();
         (self.forgotten, self.forgotten_delete, self.has_deletes) = (None, None, false);
     }
 
-    pub(super) fn entries(&self) -> &[Entry] {
-        &self.entries
+    pub(super) const fn entries(&self) -> &[Entry] {
+        self.entries.as_slice()
     }
 
     pub(super) fn baseline(&mut self, stamp: Stamp) {
@@ -125,6 +137,17 @@ impl Versions {
         for older in self.entries.iter_mut().take(at).rev().take_while(|older| older.outdates_from > from) {
             older.outdates_from = from;
         }
+        if let Some(Entry { stamp, began, digest, .. }) = self.entries.last() {
+            self.newest = Newest { stamp: *stamp, began: *began, digest: *digest };
+        }
+    }
+
+    /// Whether an answer that ended then shows the newest version, with the right content as far as that is known: then
+    /// it can be neither invented nor outdated.
+    pub(super) fn is_newest(&self, stamp: Stamp, digest: Option<u64>, ended: Nanos) -> bool {
+        let newest = &self.newest;
+        let is_torn = newest.digest != 0 && digest.is_some_and(|digest| digest != newest.digest);
+        newest.stamp == stamp && newest.began <= ended && !is_torn
     }
 
     /// Where this version is, and when it was outdated: `Nanos::MAX` if it never was.
