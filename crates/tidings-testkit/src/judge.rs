@@ -22,7 +22,7 @@
 
 use std::time::Duration;
 
-use tidings_core::Stamp;
+use tidings_core::{Freshness, Stamp};
 
 use crate::checker::{Account, Counts};
 use crate::history::Nanos;
@@ -76,6 +76,8 @@ pub struct Judge {
     settled: Nanos,
     latest: Nanos,
     longest_bound: Nanos,
+    /// How far back an answer has reached, by its bound or its label.
+    longest_reach: Nanos,
     is_finished: bool,
     /// What concerns no entity in particular is counted by the first shard alone.
     is_later_shard: bool,
@@ -122,7 +124,8 @@ impl Judge {
         self.grown.clear();
         self.counts = Counts::default();
         self.findings.clear();
-        (self.settled, self.latest, self.longest_bound, self.is_finished) = (0, 0, 0, false);
+        (self.settled, self.latest, self.is_finished) = (0, 0, false);
+        (self.longest_bound, self.longest_reach) = (0, 0);
     }
 
     /// The number of the next entity, from 0.
@@ -191,6 +194,9 @@ impl Judge {
 
     pub(crate) fn part(&mut self, part: Part, shows: &[Shown]) {
         self.latest = self.latest.max(part.read.ended);
+        let claimed = if let Freshness::Within(age) = part.read.freshness { age } else { Duration::ZERO };
+        let reaches = nanos(claimed.max(part.read.bound.unwrap_or_default()));
+        self.longest_reach = self.longest_reach.max(reaches);
         if part.counts {
             self.counts.late += u64::from(part.read.ended < self.settled);
         }
@@ -294,6 +300,8 @@ impl Judge {
     /// Forgets what only reads that began before `time` could show, keeping what is still needed to recognise every
     /// later wrong answer.
     pub fn forget_before(&mut self, time: Nanos) {
+        // An answer may be judged by what was true as long ago as the oldest that one has claimed to be.
+        let time = time.min(self.settled.saturating_sub(self.longest_reach));
         self.look_again(|at| if at < time { Turn::Last } else { Turn::Again });
         self.forget_versions(time);
         self.forget_acked(time);

@@ -215,6 +215,14 @@ impl Fence {
         Duration::from_nanos(self.followed.load(Ordering::Acquire))
     }
 
+    /// Of what was committed before this, the event may have been missed and the row still not have been readable.
+    fn missed_before(&self) -> Duration {
+        match self.settings.visible_within {
+            Duration::ZERO => Duration::ZERO,
+            margin => self.followed_since().saturating_add(margin),
+        }
+    }
+
     pub(crate) const fn is_enforced(&self) -> bool {
         self.enforced
     }
@@ -312,7 +320,7 @@ impl Fence {
         });
         drop(knowledge);
         if let Some(settled) = settled.filter(|settled| *settled < Duration::MAX) {
-            self.board.settle(settled);
+            self.board.settle(settled, self.missed_before());
         }
     }
 }

@@ -153,6 +153,20 @@ impl Floors {
         }
     }
 
+    /// The events of what was learned before `then` may never come: it is kept by the rules for raised floors.
+    pub fn keep_learned_before(&mut self, then: Duration) {
+        while let Some(&(key, tick)) = self.learned.front() {
+            if let Some(floor) = self.known.get_mut(&key).filter(|floor| floor.standing.moved == tick) {
+                if floor.at >= then {
+                    return;
+                }
+                floor.raised = true;
+                self.raised.push_back((key, tick));
+            }
+            self.learned.pop_front();
+        }
+    }
+
     /// How many floors are held.
     #[must_use]
     pub fn len(&self) -> usize {

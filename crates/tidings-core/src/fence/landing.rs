@@ -64,8 +64,8 @@ pub fn verdict(
 /// What news from before the ticket says against a dependency that was read without a version: `heard` is when the
 /// newest came. Read with its version, the floor judges it; without one, nothing else would.
 ///
-/// News since the state that was read: the source is behind. News so shortly before it that its row may not have been
-/// readable yet (an event may precede its row by `visible_within`): what was read may be the old state.
+/// A source that lags and may lack the news is behind. One that answers with the present may lack it too, if the news
+/// came just before: an event may precede its row by `visible_within`.
 pub fn hindsight(
     heard: Option<Duration>,
     seen: Duration,
@@ -73,10 +73,11 @@ pub fn hindsight(
     in_step: bool,
     visible_within: Duration,
 ) -> Result<(), fn(Tick) -> Refusal> {
-    match heard {
-        _ if in_step => Ok(()),
-        Some(heard) if seen < ticket.started && heard >= seen => Err(Refusal::BelowFloor),
-        Some(heard) if heard.saturating_add(visible_within) > seen => Err(Refusal::Moved),
+    let Some(heard) = heard.filter(|_| !in_step) else { return Ok(()) };
+    let (lags, may_lack) = (seen < ticket.started, heard.saturating_add(visible_within) > seen);
+    match (lags, may_lack) {
+        (true, _) if may_lack || heard >= seen => Err(Refusal::BelowFloor),
+        (false, true) => Err(Refusal::Moved),
         _ => Ok(()),
     }
 }
@@ -200,7 +201,7 @@ mod tests {
             (Some(95), 90, false, 0, behind),
             (Some(90), 90, false, 0, behind),
             (Some(89), 90, false, 0, Ok(())),
-            (Some(89), 90, false, 2, moved),
+            (Some(89), 90, false, 2, behind),
             (Some(95), 90, true, 9, Ok(())),
             (Some(100), 100, false, 0, Ok(())),
             (Some(100), 100, false, 1, moved),

@@ -8,6 +8,7 @@ use tidings_core::{Entity, Freshness, Outcome, Path, Stamp, Timeline, Version};
 use super::{Account, Checker, Invariant, Verdict};
 use crate::history::{Applied, Commit, Nanos, Read, Record, Shown};
 
+mod attacked;
 mod promises;
 mod random;
 

@@ -245,12 +245,12 @@ impl Verdict {
     /// # Errors
     /// [`Code::HISTORY_INCOMPLETE`] if nothing was.
     pub fn of_something(self) -> Result<Self> {
-        let Counts { reads, applied, held, marks, .. } = self.counts;
-        if reads + applied + held + marks > 0 {
+        let Counts { answers, applied, held, marks, .. } = self.counts;
+        if answers + applied + held + marks > 0 {
             return Ok(self);
         }
         let what =
-            "the history has no read, no applied event, no mark and no held state: nothing was checked";
+            "the history has no answer, no applied event, no mark and no held state: nothing was checked";
         Err(Error::new(Code::HISTORY_INCOMPLETE, what))
     }
 }

@@ -94,7 +94,9 @@ impl Judge {
             return true;
         }
         let known = entry.map_or(0, |entry| entry.digest);
-        if known != 0 && digest.is_some_and(|digest| digest != known) {
+        // After a delete there is nothing to show.
+        let is_gone = entry.is_some_and(|entry| entry.deleted) && digest.is_some();
+        if is_gone || (known != 0 && digest.is_some_and(|digest| digest != known)) {
             self.counts.invented += 1;
             let fact = Fact::Torn { copy: read.copy, entity, stamp };
             answer.found(&mut self.findings, Invariant::I0, fact, track.commit(entity, stamp));
@@ -138,13 +140,12 @@ impl Judge {
             return turn == Turn::Last;
         };
         // The delete that it shows may be one whose record is still to come.
-        if turn != Turn::Last && self.breaches(answer, newest).is_some() {
+        let is_behind = track.versions.look(newest).1 < part.read.began;
+        if turn != Turn::Last && (is_behind || self.breaches(answer, newest).is_some()) {
             return false;
         }
         self.judge_order(answer, newest);
-        if turn == Turn::First {
-            self.remember(answer, None);
-        }
+        self.remember(answer, None);
         if let Some(track) = self.tracks.get(entity as usize) {
             let (_, outdated) = track.versions.look(newest);
             answer.judge_age(track, newest, outdated, &mut self.counts, &mut self.findings);
@@ -171,8 +172,8 @@ impl Judge {
             earlier.find(|step| step.stamp.timeline == stamp.timeline).filter(|step| step.stamp > stamp)
         });
         let session = of_session.and_then(|chain| self.steps.before(chain, read.began).next());
-        let goes_on = |step: &&Step| read.began - step.read.ended <= nanos(SESSION_ENDS);
-        let session = session.filter(|step| step.stamp > stamp).filter(goes_on);
+        let goes_on = of_session.is_some_and(|of| read.began.saturating_sub(of.shown) <= nanos(SESSION_ENDS));
+        let session = session.filter(|step| step.stamp > stamp && goes_on);
         let is_any = copy.is_some() || session.is_some() || token.is_some();
         is_any.then(|| Breaches { copy: copy.copied(), session: session.copied(), token })
     }
@@ -239,8 +240,9 @@ impl Judge {
                 && stamp > chain.newest
             {
                 self.steps.add(&mut chain, stamp, brief);
-                self.sessions.set(part.session, entity, chain);
             }
+            chain.shown = chain.shown.max(part.read.ended);
+            self.sessions.set(part.session, entity, chain);
         }
     }
 }

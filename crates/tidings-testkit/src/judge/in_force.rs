@@ -49,7 +49,7 @@ impl Windows {
             InForce::Nothing => None,
             InForce::Version(version) => Some(version),
         };
-        if self.unknown.is_some() && claimed.is_none_or(|claimed| Some(claimed) <= self.unknown) {
+        if claimed.is_some() && claimed <= self.unknown {
             return true;
         }
         let edges = self.spans.iter().flat_map(|(_, span)| [span.from, span.until]);

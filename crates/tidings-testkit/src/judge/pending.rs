@@ -232,7 +232,9 @@ impl Pending {
         for key in &mut self.keys {
             let Some(due) = self.store.dues.get(*key as u32 as usize) else { continue };
             let moved = match *due {
-                Due::Held(place) => self.store.helds.get(place as usize).map(|held| self.spare.add_held(*held)),
+                Due::Held(place) => {
+                    self.store.helds.get(place as usize).map(|held| self.spare.add_held(*held))
+                }
                 Due::Read(place) => self.store.answers.get(place as usize).map(|answers| {
                     let shows = self.store.shows.get(answers.from..answers.until);
                     self.spare.add_read(answers.part, shows.unwrap_or_default())

@@ -14,13 +14,15 @@ pub(super) struct Chain {
     last: u32,
     /// The last step's version, so that most answers need not look at it.
     pub(super) newest: Stamp,
+    /// When a session was last shown anything of it, new or not.
+    pub(super) shown: Nanos,
 }
 
 const NONE: u32 = u32::MAX;
 
 impl Default for Chain {
     fn default() -> Self {
-        Self { last: NONE, newest: Stamp::default() }
+        Self { last: NONE, newest: Stamp::default(), shown: 0 }
     }
 }
 
@@ -116,7 +118,7 @@ impl Steps {
             Some(place) => *place = step,
             None => self.all.push(step),
         }
-        *chain = Chain { last: at, newest: stamp };
+        *chain = Chain { last: at, newest: stamp, shown: chain.shown };
         was_one
     }
 
@@ -187,7 +189,7 @@ impl Sessions {
     /// Forgets what reads that begin at `time` or later are not held to, and the sessions that were over at `ends`.
     pub(super) fn forget_before(&mut self, time: Nanos, ends: Nanos, steps: &mut Steps) {
         let mut goes_on = |chain: Chain| {
-            let goes_on = steps.last(chain).is_some_and(|last| last.read.ended >= ends);
+            let goes_on = chain.shown >= ends;
             if goes_on {
                 steps.forget_before(chain, time);
             } else {

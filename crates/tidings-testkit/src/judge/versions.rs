@@ -147,7 +147,8 @@ impl Versions {
     pub(super) fn is_newest(&self, stamp: Stamp, digest: Option<u64>, ended: Nanos) -> bool {
         let newest = &self.newest;
         let is_torn = newest.digest != 0 && digest.is_some_and(|digest| digest != newest.digest);
-        newest.stamp == stamp && newest.began <= ended && !is_torn
+        let may_be_gone = self.has_deletes && digest.is_some();
+        newest.stamp == stamp && newest.began <= ended && !is_torn && !may_be_gone
     }
 
     /// Where this version is, and when it was outdated: `Nanos::MAX` if it never was.

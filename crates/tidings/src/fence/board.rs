@@ -54,9 +54,14 @@ impl Board {
         });
     }
 
-    /// The events of everything that happened before `then` have been applied: what fills taught before is settled.
-    pub(super) fn settle(&self, then: Duration) {
-        self.shards.iter().for_each(|shard| shard.lock().settle(then));
+    /// The events of everything that happened before `then` have been applied: what fills taught before is settled, but
+    /// for what they taught before `missed`, whose events may not have come.
+    pub(super) fn settle(&self, then: Duration, missed: Duration) {
+        for shard in &self.shards {
+            let mut floors = shard.lock();
+            floors.keep_learned_before(missed);
+            floors.settle(then);
+        }
     }
 
     /// The lowest version that may still be served, if any is known.

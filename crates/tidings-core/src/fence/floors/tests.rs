@@ -83,6 +83,18 @@ fn what_is_learned_over_a_raised_floor_moves_again_too_and_is_kept_as_long() {
 }
 
 #[test]
+fn what_was_learned_while_events_may_have_been_missed_is_not_settled_by_marks() {
+    let mut floors = floors(10, 10);
+    floors.learn(key(1), at(7), Tick(1), second(1));
+    floors.learn(key(2), at(7), Tick(2), second(3));
+    floors.keep_learned_before(second(2));
+    floors.settle(second(50));
+    let kept = [1, 2].map(|n| floors.standing(key(n)).map(|known| known.floor));
+    assert_eq!(kept, [Some(at(7)), None]);
+    assert_eq!(floors.raise(key(1), at(7), Tick(3), second(60)), Raised::Moved, "its event still moves it");
+}
+
+#[test]
 fn learned_floors_last_until_their_events_must_have_been_applied() {
     let mut floors = floors(10, 10);
     floors.learn(key(1), at(7), Tick(1), second(1));
