@@ -217,10 +217,7 @@ impl Fence {
 
     /// Of what was committed before this, the event may have been missed and the row still not have been readable.
     fn missed_before(&self) -> Duration {
-        match self.settings.visible_within {
-            Duration::ZERO => Duration::ZERO,
-            margin => self.followed_since().saturating_add(margin),
-        }
+        self.followed_since().saturating_add(self.settings.visible_within)
     }
 
     pub(crate) const fn is_enforced(&self) -> bool {
