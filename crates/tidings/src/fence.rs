@@ -247,6 +247,11 @@ impl Fence {
         self.board.heard(key)
     }
 
+    /// Whether news that came at `seen` or later, perhaps of it, was forgotten.
+    pub(crate) fn forgot_since(&self, key: Fingerprint, seen: Duration) -> bool {
+        self.board.forgot_since(key, seen)
+    }
+
     pub(crate) fn floor_of(&self, key: Fingerprint) -> Option<Stamp> {
         self.board.floor(key)
     }

@@ -62,6 +62,8 @@ pub struct Floors {
     learned: VecDeque<(Fingerprint, Tick)>,
     /// Entries last found good before this tick cannot be vouched for.
     forgotten: Tick,
+    /// When the newest news came that was forgotten for want of room.
+    forgot: Option<Duration>,
     /// No fill is accepted before this time.
     blind_until: Duration,
 }
@@ -76,6 +78,7 @@ impl Floors {
             raised: VecDeque::new(),
             learned: VecDeque::new(),
             forgotten: Tick(0),
+            forgot: None,
             blind_until: Duration::ZERO,
         }
     }
@@ -118,6 +121,12 @@ impl Floors {
     #[must_use]
     pub fn heard(&self, key: Fingerprint) -> Option<Duration> {
         self.known.get(&key).map(|floor| floor.at)
+    }
+
+    /// Whether news that came at `seen` or later was forgotten: a state from then cannot be judged any more.
+    #[must_use]
+    pub fn forgot_since(&self, seen: Duration) -> bool {
+        self.forgot.is_some_and(|forgot| forgot >= seen)
     }
 
     /// May an entry, last found good at `since`, still be served as far as this dependency goes?
@@ -201,14 +210,16 @@ impl Floors {
     fn enforce_limits(&mut self, now: Duration) {
         while self.learned.len() > self.limits.learned {
             if let Some((key, tick)) = self.learned.pop_front()
-                && self.remove(key, tick).is_some()
+                && let Some(floor) = self.remove(key, tick)
             {
+                self.forgot = self.forgot.max(Some(floor.at));
                 self.forgotten = self.forgotten.max(Tick(tick.0 + 1));
             }
         }
         while self.known.len() > self.limits.raised + self.learned.len() {
             let Some((key, tick)) = self.raised.pop_front() else { return };
             let Some(floor) = self.remove(key, tick) else { continue };
+            self.forgot = self.forgot.max(Some(floor.at));
             self.forgotten = self.forgotten.max(Tick(tick.0 + 1));
             let due = floor.at.saturating_add(self.limits.keep);
             if due > now {

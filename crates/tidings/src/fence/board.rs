@@ -74,6 +74,11 @@ impl Board {
         self.shard(key).lock().heard(key)
     }
 
+    /// Whether news that came at `seen` or later, perhaps of it, was forgotten.
+    pub(super) fn forgot_since(&self, key: Fingerprint, seen: Duration) -> bool {
+        self.shard(key).lock().forgot_since(seen)
+    }
+
     /// How many floors are held.
     pub(super) fn len(&self) -> usize {
         self.shards.iter().map(|shard| shard.lock().len()).sum()

@@ -65,19 +65,26 @@ where
         verdict(admitted, &ticket, epoch, now, self.fence.settings().keep)
     }
 
-    /// What was read without a version is held to when news came, too. Of several refusals, the one that shows the
-    /// source behind says the most.
+    /// What lags, and what was read without a version, is held to when news came, too. Of several refusals, the one that
+    /// shows the source behind says the most.
     fn hindsight(&self, holds: &[Hold], fill: &Fill, tick: Tick) -> Result<Tick, Refusal> {
         let (ticket, seen, in_step) = (fill.ticket(), fill.seen(), fill.is_in_step());
+        let lags = seen < ticket.started && !in_step;
         let margin = self.fence.settings().visible_within;
-        let unversioned = holds.iter().filter(|hold| hold.held() == Held::Unmoved);
         let mut verdict = Ok(tick);
-        for hold in unversioned.filter(|_| self.fence.is_enforced()) {
+        for hold in holds.iter().filter(|_| self.fence.is_enforced()) {
+            // A state from before this copy began to follow, or from before news that it forgot: nobody can tell.
+            if lags && (seen < self.fence.followed_since() || self.fence.forgot_since(hold.key, seen)) {
+                verdict = Err(Refusal::Forgotten);
+            }
+            if hold.held() != Held::Unmoved {
+                continue;
+            }
             let found = hindsight(self.fence.heard(hold.key), seen, &ticket, in_step, margin);
             match found.map_err(|refusal| refusal(tick)) {
                 Ok(()) => {}
                 Err(behind @ Refusal::BelowFloor(_)) => return Err(behind),
-                Err(moved) => verdict = Err(moved),
+                Err(moved) => verdict = verdict.and(Err(moved)),
             }
         }
         verdict
