@@ -53,8 +53,8 @@ pub fn verdict(
     keep: Duration,
 ) -> Result<Tick, Refusal> {
     match admitted {
-        // Known to be older than what may have been shown: that says the most.
-        Err(Refusal::BelowFloor(tick)) => Err(Refusal::BelowFloor(tick)),
+        // Older than what may have been shown, or nobody can tell: that says more than that an epoch was opened.
+        Err(Refusal::BelowFloor(_) | Refusal::Forgotten) => admitted,
         _ if ticket.epoch != epoch => Err(Refusal::Epoch),
         _ if now.saturating_sub(ticket.started) > keep => Err(Refusal::Late),
         admitted => admitted,
@@ -174,6 +174,8 @@ mod tests {
         }
         let below = Err(Refusal::BelowFloor(Tick(6)));
         assert_eq!(verdict(below, &TICKET, 2, at(110), at(90)), below);
+        let forgotten = Err(Refusal::Forgotten);
+        assert_eq!(verdict(forgotten, &TICKET, 2, at(110), at(90)), forgotten);
     }
 
     #[test]
