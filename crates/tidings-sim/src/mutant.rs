@@ -79,8 +79,6 @@ mutants! {
     ReplacedCountsForNothing = "replaced-counts-for-nothing" at [Core];
     /// What tells no version is kept only if it was read when every row that news was about could be read.
     UnversionedAfterVisibility = "unversioned-after-visibility" at [Core];
-    /// A load that is below a floor is labelled so, even if an epoch was opened meanwhile.
-    BelowFloorSaysMost = "below-floor-says-most" at [Core];
     /// A load is as old as its ticket.
     SeenAtTicket = "seen-at-ticket" at [Core];
     /// A label is that of the read, not of the load that it waited for.
@@ -91,8 +89,6 @@ mutants! {
     AsOfDeclared = "as-of-declared" at [Core];
     /// An answer without a row depends on the row that may appear.
     AbsenceDepends = "absence-depends" at [Core];
-    /// That a row is not there is believed of the primary only, since what is not there has no version.
-    AbsenceConfirmed = "absence-confirmed" at [Core];
     /// The regions of an answer are held to the ticket.
     RegionAtTicket = "region-at-ticket" at [Core];
     /// No answer outlives the next boundary of its windows.

@@ -96,8 +96,6 @@ pub(super) struct Copy {
     /// The flight that callers of each view join.
     current: [Option<u32>; VIEWS],
     serial: u32,
-    /// When an entity, or its region, last moved.
-    moved: [Duration; ENTITIES + 1],
     /// It missed something: what it knows of revocations is no receipt.
     missed: bool,
 }
@@ -117,7 +115,6 @@ impl Copy {
             flights: Vec::new(),
             current: [None; VIEWS],
             serial: 0,
-            moved: [Duration::ZERO; ENTITIES + 1],
             missed: false,
         }
     }
@@ -133,17 +130,22 @@ impl Copy {
     }
 
     /// Something may have been missed: nothing held is vouched for until it is checked, nor anything loaded from a state
-    /// older than now. Since rows may become readable only after their events are out, and those events may be among
-    /// what was missed, a load is only vouched for once the slowest of those rows must have appeared.
+    /// older than now.
     pub(super) fn lose_track(&mut self, stage: &mut Stage<'_>) {
-        let slowest = if stage.lacks(Mutant::FollowedAfterVisibility) { 0 } else { stage.setup.visibility };
-        self.followed = self.followed.max(stage.elapsed() + Duration::from_micros(slowest));
+        self.followed = stage.elapsed();
         self.known = Duration::ZERO;
         self.epoch += 1;
         stage.judge.epoch(self.number, stage.nanos());
         self.end_lease(stage);
         let number = self.number;
         stage.tell(|| format!("copy {number}     opens an epoch"));
+    }
+
+    /// Marks vouch only for what was loaded from a state at least as new as this. Rows may become readable only after
+    /// their events are out, and those events may be among what was missed: so not before the slowest must have appeared.
+    pub(super) fn vouched(&self, stage: &Stage<'_>) -> Duration {
+        let slowest = if stage.lacks(Mutant::FollowedAfterVisibility) { 0 } else { stage.setup.visibility };
+        self.followed + Duration::from_micros(slowest)
     }
 
     /// Records were missed for good.
@@ -164,7 +166,6 @@ impl Copy {
                 Action::Raise { entity, floor } => self.raise(stage, number_of(entity), *floor),
                 Action::Bump { region } => {
                     let key = if *region == stage.pool.region { REGION } else { EVERY };
-                    self.moved[ENTITIES] = stage.elapsed();
                     self.moving(stage, |floors, tick, now| {
                         floors.bump(key, tick, now);
                         Raised::Moved
@@ -192,9 +193,8 @@ impl Copy {
             self.forget_floors(stage);
         }
         let raised = self.moving(stage, |floors, tick, now| floors.raise(key, floor, tick, now));
-        match raised {
-            Raised::Moved => self.moved[entity] = stage.elapsed(),
-            Raised::Old => stage.happened(Sometimes::OldNews),
+        if raised == Raised::Old {
+            stage.happened(Sometimes::OldNews);
         }
         let number = self.number;
         stage.tell(|| format!("copy {number}     raises price/{entity} to {floor}: {raised:?}"));
@@ -216,12 +216,12 @@ impl Copy {
         let best = stage.lacks(Mutant::LeastKnownPartition).then_some(known);
         let Some(known) = best.or_else(|| self.knowledge.of(&stage.pool.topic)) else { return };
         self.known = if best.is_some() { self.known.max(known.since) } else { known.since };
-        // What was learned before an epoch may be of an event that was missed, and marks say nothing of that.
-        let keep =
-            if stage.lacks(Mutant::EpochKeepsLearned) { Duration::ZERO } else { stage.setup.limits.keep };
-        if stage.elapsed() >= self.followed + keep {
-            self.floors.settle(known.since);
+        // What is learned until everything from before an epoch is over may be of an event that was missed, and marks say
+        // nothing of that.
+        if !stage.lacks(Mutant::EpochKeepsLearned) {
+            self.floors.keep_learned_before(self.followed + stage.setup.limits.keep);
         }
+        self.floors.settle(known.since);
         let upto = nanos(known.since);
         stage.judge.marked(self.number, None, upto, stage.nanos());
         if stage.setup.natures[0] == Nature::Revocable && !self.missed {

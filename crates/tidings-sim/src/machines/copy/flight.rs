@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tidings_core::fence::landing::{Ticket, is_followed, is_worth_repeating, verdict};
+use tidings_core::fence::landing::{Ticket, hindsight, is_followed, is_worth_repeating, verdict};
 use tidings_core::fence::{Held, Raised, Refusal, Tick};
 use tidings_core::{Stamp, Time};
 use tidings_testkit::history::{InForce, State};
@@ -46,6 +46,13 @@ pub(in crate::machines) struct Flight {
     verdict: Result<Tick, Refusal>,
     /// The consumer began it, for nobody in particular.
     background: bool,
+}
+
+impl Flight {
+    /// When the source is known to have looked like this.
+    fn seen(&self) -> Duration {
+        self.as_of.map_or(self.ticket.started, |as_of| as_of.min(self.ticket.started))
+    }
 }
 
 /// What became of a load.
@@ -186,10 +193,7 @@ impl Copy {
         let mut at = stage.now - lag;
         let row = source.row(entity, at);
         let seen = row.map(|row| ordered(stage, row.stamp)).unwrap_or_default();
-        // What is not there has no version: only the primary is believed.
-        let gone = row.is_none_or(|row| row.deleted && !stage.setup.tombstones);
-        let absent = gone && !stage.lacks(Mutant::AbsenceConfirmed);
-        if absent || asked.is_some_and(|standing| seen < standing.floor) {
+        if asked.is_some_and(|standing| seen < standing.floor) {
             at = stage.now;
         }
         if at < stage.now && !stage.lacks(Mutant::AsOfDeclared) {
@@ -213,20 +217,20 @@ impl Copy {
         if stage.lacks(Mutant::TicketBeforeRead) {
             flight.ticket = Ticket { tick: self.tick, epoch: self.epoch, started: stage.elapsed() };
         }
-        let admitted = self.admitted(stage, &flight.holds, flight.ticket.tick);
-        let keep = stage.setup.limits.keep;
-        let verdict = verdict(admitted, &flight.ticket, self.epoch, stage.elapsed(), keep);
-        let lax =
-            stage.lacks(Mutant::AcceptRule) || (flight.background && stage.lacks(Mutant::RefreshIsFill));
-        // That the source is behind says the most: the last attempt must not hide it behind an epoch.
-        let verdict = match admitted {
-            Err(Refusal::BelowFloor(_)) if !stage.lacks(Mutant::BelowFloorSaysMost) => admitted,
-            _ => verdict,
+        let admitted = match self.admitted(stage, &flight.holds, flight.ticket.tick) {
+            Ok(tick) => self.hindsight(stage, flight, tick),
+            Err(Refusal::Moved(tick)) => self.hindsight(stage, flight, tick).and(Err(Refusal::Moved(tick))),
+            refused => refused,
         };
-        let verdict = match verdict {
-            Ok(tick) if !self.is_settled(stage, flight) => Err(Refusal::Moved(tick)),
+        let keep = stage.setup.limits.keep;
+        // That nobody can tell says more than that an epoch was opened: what is not kept for an epoch alone may still be
+        // called fresh.
+        let verdict = match verdict(admitted, &flight.ticket, self.epoch, stage.elapsed(), keep) {
+            Err(Refusal::Epoch) if admitted == Err(Refusal::Forgotten) => admitted,
             verdict => verdict,
         };
+        let lax =
+            stage.lacks(Mutant::AcceptRule) || (flight.background && stage.lacks(Mutant::RefreshIsFill));
         flight.verdict = if lax { Ok(self.tick) } else { verdict };
         flight.phase = Phase::Judged;
         let refusal = flight.verdict.err();
@@ -279,10 +283,9 @@ impl Copy {
     fn land(&mut self, stage: &mut Stage<'_>, which: usize) -> (u32, Landing) {
         let flight = self.flights[which];
         let lands = stage.elapsed();
-        let started = if stage.lacks(Mutant::SeenAtTicket) { lands } else { flight.ticket.started };
-        let seen = flight.as_of.map_or(started, |as_of| as_of.min(started));
+        let seen = if stage.lacks(Mutant::SeenAtTicket) { lands } else { flight.seen() };
         let holds = flight.holds.iter().map(|hold| hold.held);
-        let followed = is_followed(holds, seen, &flight.ticket, false, self.followed);
+        let followed = is_followed(holds, seen, &flight.ticket, false, self.vouched(stage));
         let hard = lands + Duration::from_micros(stage.setup.views[flight.view].ttl);
         let hard = match flight.until {
             Some(until) if !stage.lacks(Mutant::ValidUntil) => hard.min(until),
@@ -310,7 +313,7 @@ impl Copy {
             });
         }
         let refusal = flight.verdict.err();
-        // An answer that is given and not kept leaves no older one behind; versions see to that by themselves.
+        // And one that is given and not kept leaves no older one behind; versions see to that by themselves.
         if refusal.is_some() && unordered && self.entries[flight.view].is_some_and(|held| held.as_of < seen) {
             self.entries[flight.view] = None;
         }
@@ -318,22 +321,23 @@ impl Copy {
         self.ends(stage, which, Landing::Answer(answer))
     }
 
-    /// What tells no version may be from before news that came earlier than its row: it is kept only if everything that
-    /// it depends on had been quiet for so long that the row must have been there.
-    fn is_settled(&self, stage: &Stage<'_>, flight: &Flight) -> bool {
-        let started = flight.ticket.started;
-        let seen = flight.as_of.map_or(started, |as_of| as_of.min(started));
-        let slowest = Duration::from_micros(stage.setup.visibility);
-        let quiet = |place: usize| self.moved[place] == Duration::ZERO || self.moved[place] + slowest < seen;
-        let settled = |hold: &Hold| match (hold.held, hold.key) {
-            (Held::At(_), _) => true,
-            (Held::Unmoved, REGION | EVERY) => quiet(ENTITIES),
-            (Held::Unmoved, key) => (0..ENTITIES).all(|entity| entity_key(entity) != key || quiet(entity)),
-        };
-        // A source whose rows are there before their events needs no such patience.
-        slowest == Duration::ZERO
-            || stage.lacks(Mutant::UnversionedAfterVisibility)
-            || flight.holds.iter().all(settled)
+    /// What was read without a version is held to when news came, too.
+    fn hindsight(&self, stage: &Stage<'_>, flight: &Flight, tick: Tick) -> Result<Tick, Refusal> {
+        let margin = Duration::from_micros(stage.setup.visibility);
+        let mut verdict = Ok(tick);
+        for hold in flight.holds.iter().filter(|hold| hold.held == Held::Unmoved) {
+            let region = matches!(hold.key, REGION | EVERY) && stage.lacks(Mutant::RegionAtTicket);
+            if region || stage.lacks(Mutant::UnversionedAfterVisibility) {
+                continue;
+            }
+            let found = hindsight(self.floors.heard(hold.key), flight.seen(), &flight.ticket, false, margin);
+            match found.map_err(|refusal| refusal(tick)) {
+                Ok(()) => {}
+                Err(behind @ Refusal::BelowFloor(_)) => return Err(behind),
+                Err(moved) => verdict = Err(moved),
+            }
+        }
+        verdict
     }
 
     fn ends(&mut self, stage: &mut Stage<'_>, which: usize, landing: Landing) -> (u32, Landing) {
