@@ -1,13 +1,13 @@
 //! The drivers' depth: the real relay, consumers, caches and fence, over the ports in memory, on a paused runtime.
 //!
-//! Nothing here is a copy of what is shipped. What the world adds stands around it: [`wire`] makes calls slow, lost or
-//! doubled, [`fate`] lets machines die, [`load`] is what services write themselves. Time is the runtime's: it stands
+//! Nothing here is a copy of what is shipped. What the world adds stands around it: `wire` makes calls slow, lost or
+//! doubled, `fate` lets machines die, `load` is what services write themselves. Time is the runtime's: it stands
 //! still while anybody can do anything, then moves to the next thing that waits. Who goes first is chosen by short
-//! delays that every call draws from the history's [`Choices`], so the same choices give the same history.
+//! delays that every call draws from the history's `Choices`, so the same choices give the same history.
 //!
-//! To add a fault that strikes at calls, ask [`stage::Stage::strikes`] where it should strike; to add one that strikes
-//! from outside, give it a line in [`fate`]; either is listed in [`draw::FAULTS`]. To add a view, give it a
-//! [`draw::Shape`]; to add a mutant, leave its guard out in the wrapper that plays the guarded part.
+//! To add a fault that strikes at calls, ask `stage::Stage::strikes` where it should strike; to add one that strikes
+//! from outside, give it a line in `fate`; either is listed in `draw::FAULTS`. To add a view, give it a
+//! `draw::Shape`; to add a mutant, leave its guard out in the wrapper that plays the guarded part.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
