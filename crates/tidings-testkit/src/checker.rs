@@ -37,18 +37,21 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidings_core::{Code, Entity, Error, Result};
+use tidings_core::{Entity, Result};
 
-use crate::history::{Applied, Commit, Nanos, Read, Record, Shown};
-use crate::judge::{self, Held, Judge, KEPT, MOST_COPIES, Part};
+use crate::history::{Heard, Name, Nanos, Raw, Record, State};
+use crate::judge::{KEPT, MOST_COPIES};
 
 pub(crate) mod hash;
 mod names;
+mod seat;
+mod table;
 #[cfg(test)]
 mod tests;
 mod verdict;
 
-use names::Book;
+pub(crate) use names::Book;
+pub(crate) use seat::{Batch, Numbered, Seat};
 pub use verdict::{Account, Counts, Invariant, Verdict, Violation};
 
 /// What is older than this is forgotten by [`Checker::advance`].
@@ -60,16 +63,13 @@ const FORGET_EVERY: Nanos = 5_000_000_000;
 /// Judges a history while it happens, or afterwards.
 #[derive(Debug)]
 pub struct Checker {
-    judge: Judge,
     book: Book,
-    shard: u32,
-    shards: u32,
-    /// The entities of the read that is being handed in; kept to save an allocation per read.
-    shows: Vec<judge::Shown>,
+    seat: Seat,
+    /// The record that is being handed in.
+    batch: Batch,
     violations: Vec<Violation>,
     /// How many the judge had found when these were told.
     told: u64,
-    forgot: Nanos,
 }
 
 impl Default for Checker {
@@ -88,9 +88,8 @@ impl Checker {
     /// One of so many checkers that share the work: each is handed every record, and judges its own entities' part.
     #[must_use]
     pub fn shard(number: u32, shards: u32) -> Self {
-        let judge = Judge::default().of_shard(number == 0);
-        let (book, shows, violations) = (Book::default(), Vec::new(), Vec::new());
-        Self { judge, book, shard: number, shards: shards.max(1), shows, violations, told: 0, forgot: 0 }
+        let (book, seat, batch) = (Book::default(), Seat::new(number, shards), Batch::default());
+        Self { book, seat, batch, violations: Vec::new(), told: 0 }
     }
 
     /// Adds one record. It is judged by the next [`Checker::settle`] that covers it.
@@ -100,46 +99,39 @@ impl Checker {
 
     /// Adds one record, without taking it.
     pub fn add(&mut self, record: &Record) {
-        match record {
-            Record::Baseline { entity, stamp } => {
-                if let Some(entity) = self.mine(entity) {
-                    self.judge.baseline(entity, *stamp);
-                }
-            }
-            Record::Commit(commit) => self.commit(commit),
-            Record::Applied(applied) => self.applied(applied),
-            Record::Read(read) => self.read(read),
-            Record::Subscribed { copy, kind, from } => {
-                let (copy, kind) = (self.book.copy(copy), self.kind(kind.as_ref()));
-                self.judge.subscribed(copy, kind, *from);
-            }
-            Record::Marked { copy, kind, upto, at } => {
-                let (copy, kind) = (self.book.copy(copy), self.kind(kind.as_ref()));
-                self.judge.marked(copy, kind, *upto, *at);
-            }
-            Record::Epoch { copy, at } => {
-                let copy = self.book.copy(copy);
-                self.judge.epoch(copy, *at);
-            }
-            Record::Held { copy, shown: Shown { entity, state }, upto, at } => {
-                let (copy, state) = (self.book.copy(copy), *state);
-                self.judge.pass(*at);
-                if let Some(entity) = self.mine(entity) {
-                    let shown = judge::Shown { entity, state };
-                    self.judge.hold(Held { copy, shown, upto: *upto, at: *at });
-                }
-            }
-            Record::Lease { copy, kind, until, at } => {
-                let (copy, kind) = (self.book.copy(copy), self.kind(kind.as_ref()));
-                self.judge.lease(copy, kind, *until, *at);
-            }
+        let (raw, shows) = record.raw();
+        let taken = self.take(raw, shows.iter().map(|shown| (&shown.entity, shown.state)));
+        debug_assert!(taken.is_ok(), "the names of a record are names");
+    }
+
+    /// Adds what a file says.
+    ///
+    /// # Errors
+    /// If an entity's name is none.
+    pub(crate) fn hear(&mut self, heard: Heard<'_>) -> Result<()> {
+        match heard {
+            Heard::Raw(raw, shows) => return self.take(raw, shows.iter()),
+            Heard::Record(record) => self.add(&record),
+            Heard::Settled(time) => self.advance(time),
         }
+        Ok(())
+    }
+
+    fn take<E: Name<Entity>, W: Name<Arc<str>>>(
+        &mut self,
+        raw: Raw<E, W>,
+        shows: impl Iterator<Item = (E, State)>,
+    ) -> Result<()> {
+        self.batch.clear();
+        self.book.number(raw, shows, &mut self.batch)?;
+        self.seat.hear(&self.batch);
+        Ok(())
     }
 
     /// Judges everything that happened at or before `up_to`: the caller's word that all records of it have been handed
     /// in.
     pub fn settle(&mut self, up_to: Nanos) {
-        self.judge.settle(up_to);
+        self.seat.judge.settle(up_to);
         self.tell();
     }
 
@@ -147,25 +139,21 @@ impl Checker {
     /// later wrong answer: of content, of what is in force, and of held states as of a time before it, only what is still
     /// remembered can be judged. Call it now and then with a time well before the last settled one.
     pub fn forget_before(&mut self, time: Nanos) {
-        self.judge.forget_before(time);
+        self.seat.judge.forget_before(time);
         self.tell();
     }
 
     /// Settles, and now and then forgets what is more than [`HORIZON`] older: what a checker beside a running deployment
     /// needs, and what [`crate::history::check`] does at every settled line, so that both come to the same verdict.
     pub fn advance(&mut self, up_to: Nanos) {
-        self.settle(up_to);
-        let horizon = up_to.saturating_sub(HORIZON.as_nanos() as Nanos);
-        if horizon >= self.forgot + FORGET_EVERY {
-            self.forgot = horizon;
-            self.forget_before(horizon);
-        }
+        self.seat.advance(up_to);
+        self.tell();
     }
 
     /// The counts so far, of what is settled; events that nobody accounts for are counted only by the verdict.
     #[must_use]
     pub const fn counts(&self) -> &Counts {
-        self.judge.counts()
+        self.seat.judge.counts()
     }
 
     /// The earliest violations so far, of what is settled.
@@ -180,90 +168,17 @@ impl Checker {
     /// [`Code::HISTORY_INCOMPLETE`] if there was nothing to judge (a shard may have nothing);
     /// [`Code::SETTING_INVALID`] if more than 64 copies take part.
     pub fn verdict(&mut self) -> Result<Verdict> {
-        self.judge.finish();
+        let verdict = self.book.verdict(&mut self.seat)?;
         self.tell();
-        if self.judge.has_too_many_copies() {
-            return Err(Error::new(
-                Code::SETTING_INVALID,
-                format!("more than {MOST_COPIES} copies take part in the history"),
-            ));
-        }
-        let mut accounts: Vec<_> = self
-            .judge
-            .accounts()
-            .map(|(copy, account)| Account { copy: self.book.copy_name(copy), ..account })
-            .collect();
-        accounts.sort_unstable_by(|one, other| one.copy.cmp(&other.copy));
-        let verdict = Verdict { counts: *self.counts(), accounts, violations: self.violations.clone() };
-        if self.shards == 1 { verdict.of_something() } else { Ok(verdict) }
-    }
-
-    fn commit(&mut self, commit: &Commit) {
-        self.judge.pass(commit.ended.unwrap_or(commit.began));
-        let Some(entity) = self.mine(&commit.entity) else { return };
-        let Commit { stamp, began, ended, deleted, digest, window, revokes, .. } = *commit;
-        let (ended, digest) = (ended.unwrap_or(Nanos::MAX), digest.unwrap_or(0));
-        self.judge.commit(&judge::Commit { entity, stamp, began, ended, deleted, digest, window, revokes });
-    }
-
-    fn applied(&mut self, applied: &Applied) {
-        let Applied { stamp, outcome, at, .. } = *applied;
-        let copy = self.book.copy(&applied.copy);
-        self.judge.pass(at);
-        let Some(entity) = self.mine(&applied.entity) else { return };
-        self.judge.applied(&judge::Applied { copy, entity, stamp, outcome, at });
-    }
-
-    fn read(&mut self, read: &Read) {
-        let copy = self.book.copy(&read.copy);
-        self.judge.pass(read.ended);
-        let mut shows = std::mem::take(&mut self.shows);
-        shows.clear();
-        for shown in &read.shows {
-            if let Some(entity) = self.mine(&shown.entity) {
-                shows.push(judge::Shown { entity, state: shown.state });
-            }
-        }
-        let counts = read.shows.first().map_or(self.shard == 0, |first| self.is_mine(&first.entity));
-        if counts || !shows.is_empty() {
-            let is_shown = |entity: &Entity| read.shows.iter().any(|shown| shown.entity == *entity);
-            let token = read.token.as_ref().filter(|(entity, _)| is_shown(entity));
-            let token = token.and_then(|(entity, stamp)| Some((self.mine(entity)?, *stamp)));
-            let note = self.book.note(&read.view, &read.key);
-            let Read { session, began, ended, freshness, path, bound, .. } = *read;
-            let read = judge::Read { copy, session: 0, token, began, ended, freshness, path, bound };
-            self.judge.part(Part { read, session, note, counts }, &shows);
-        }
-        self.shows = shows;
-    }
-
-    fn is_mine(&self, entity: &Entity) -> bool {
-        self.shards == 1 || names::shard_of(entity, self.shards) == self.shard
-    }
-
-    /// The number of an entity that is judged here.
-    fn mine(&mut self, entity: &Entity) -> Option<u32> {
-        self.is_mine(entity).then(|| self.book.entity(entity, &mut self.judge))
-    }
-
-    fn kind(&mut self, kind: Option<&Arc<str>>) -> Option<u16> {
-        kind.map(|kind| self.book.kind(kind))
+        if self.seat.is_alone() { verdict.of_something() } else { Ok(verdict) }
     }
 
     /// Puts what the judge has found since the last time into words.
     fn tell(&mut self) {
-        let found_ever = self.judge.found_ever();
-        if found_ever == self.told {
-            return;
+        let found_ever = self.seat.judge.found_ever();
+        if found_ever != self.told {
+            self.told = found_ever;
+            self.violations = self.book.violations(&self.seat);
         }
-        self.told = found_ever;
-        let tell = |found: &judge::Found| Violation {
-            invariant: found.invariant,
-            what: found.fact.tell(&self.book),
-            at: found.at,
-            records: found.proof.iter().filter_map(|proof| self.book.record(proof)).collect(),
-        };
-        self.violations = self.judge.found().iter().map(tell).collect();
-        verdict::sort(&mut self.violations);
     }
 }

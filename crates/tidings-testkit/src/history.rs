@@ -51,13 +51,17 @@ use tidings_core::{Entity, Freshness, Outcome, Path, Stamp};
 
 mod check;
 mod line;
+mod raw;
 mod read;
+mod scan;
 #[cfg(test)]
 mod tests;
 mod words;
 mod write;
 
 pub use check::check;
+pub(crate) use raw::{Name, Raw, RawCommit, RawRead};
+pub(crate) use read::Heard;
 pub use read::{Reader, Said};
 pub use write::Writer;
 

@@ -261,9 +261,9 @@ impl Judge {
             match now {
                 Now::Read(part, shows) => {
                     self.counts.reads += u64::from(part.counts);
-                    for shown in shows {
-                        if !self.judge_answer(part, shown, Turn::First) {
-                            self.waiting.push(Waiting::Answer(*part, *shown));
+                    for shown in shows.iter() {
+                        if !self.judge_answer(part, &shown, Turn::First) {
+                            self.waiting.push(Waiting::Answer(*part, shown));
                         }
                     }
                 }

@@ -1,109 +1,200 @@
 //! From names to the numbers that the judge works with, and back.
 
-use std::collections::HashMap;
-use std::hash::BuildHasher;
 use std::sync::Arc;
 
-use tidings_core::Entity;
+use tidings_core::{Entity, Result};
 
-use super::hash::FastHash;
-use crate::history::{Applied, Commit, Nanos, Read, Record, Shown};
-use crate::judge::{self, Brief, Names, Proof};
+use super::seat::{Batch, Numbered, Seat};
+use super::table::Table;
+use super::{Account, Verdict, Violation, verdict};
+use crate::history::{
+    Applied, Commit, Name, Nanos, Raw, RawCommit, RawRead, Read, Record, Shown, State,
+};
+use crate::judge::{self, Brief, Found, Held, Names, Part, Proof};
 
 /// Every name met so far.
 #[derive(Debug, Default)]
-pub(super) struct Book {
+pub(crate) struct Book {
     entities: Table<Entity>,
     kinds: Table<Arc<str>>,
     copies: Table<Arc<str>>,
-    views: Vec<(Arc<str>, Table<Arc<str>>)>,
+    views: Table<Arc<str>>,
+    /// By view.
+    keys: Vec<Keys>,
     /// The view and the key's number in it.
-    notes: HashMap<(u32, u32), u32, FastHash>,
     noted: Vec<(u32, u32)>,
 }
 
-/// Names in the order in which they were met.
-#[derive(Debug)]
-struct Table<T> {
-    numbers: HashMap<T, u32, FastHash>,
-    names: Vec<T>,
-}
-
-impl<T> Default for Table<T> {
-    fn default() -> Self {
-        Self { numbers: HashMap::default(), names: Vec::new() }
-    }
-}
-
-impl<T: Clone + Eq + std::hash::Hash> Table<T> {
-    /// The number, and whether it is new.
-    fn number(&mut self, name: &T) -> (u32, bool) {
-        if let Some(number) = self.numbers.get(name) {
-            return (*number, false);
-        }
-        let number = self.names.len() as u32;
-        self.numbers.insert(name.clone(), number);
-        self.names.push(name.clone());
-        (number, true)
-    }
-
-    fn name(&self, number: u32) -> Option<&T> {
-        self.names.get(number as usize)
-    }
-}
-
-/// Which of so many shards an entity belongs to.
-pub(super) fn shard_of(entity: &Entity, shards: u32) -> u32 {
-    // The upper bits: the lower ones choose the place in a table.
-    let hash = FastHash::default().hash_one(entity);
-    (((hash >> 32) * u64::from(shards)) >> 32) as u32
+/// The keys of one view.
+#[derive(Debug, Default)]
+struct Keys {
+    names: Table<Arc<str>>,
+    /// By their numbers, the place where view and key are noted.
+    notes: Vec<u32>,
 }
 
 impl Book {
-    pub(super) fn entity(&mut self, entity: &Entity, judge: &mut judge::Judge) -> u32 {
-        let (number, is_new) = self.entities.number(entity);
+    /// Adds a record by its numbers.
+    ///
+    /// # Errors
+    /// If an entity's name is none.
+    pub(crate) fn number<E: Name<Entity>, W: Name<Arc<str>>>(
+        &mut self,
+        raw: Raw<E, W>,
+        shows: impl Iterator<Item = (E, State)>,
+        to: &mut Batch,
+    ) -> Result<()> {
+        let record = match raw {
+            Raw::Baseline { entity, stamp } => {
+                let entity = self.entity(entity, to)?;
+                Numbered::Baseline { entity, stamp }
+            }
+            Raw::Commit(RawCommit { entity, stamp, began, ended, deleted, digest, window, revokes }) => {
+                let entity = self.entity(entity, to)?;
+                let (ended, digest) = (ended.unwrap_or(Nanos::MAX), digest.unwrap_or(0));
+                let commit = judge::Commit { entity, stamp, began, ended, deleted, digest, window, revokes };
+                Numbered::Commit(commit)
+            }
+            Raw::Applied { copy, entity, stamp, outcome, at } => {
+                let (copy, entity) = (self.copy(copy)?, self.entity(entity, to)?);
+                Numbered::Applied(judge::Applied { copy, entity, stamp, outcome, at })
+            }
+            Raw::Read(read) => {
+                let first = to.shows.len();
+                for (entity, state) in shows {
+                    let entity = self.entity(entity, to)?;
+                    to.shows.push(judge::Shown { entity, state });
+                }
+                let part = self.read(&read, first, to)?;
+                Numbered::Read(part, to.shows.len() - first)
+            }
+            Raw::Subscribed { copy, kind, from } => {
+                Numbered::Subscribed { copy: self.copy(copy)?, kind: self.maybe_kind(kind)?, from }
+            }
+            Raw::Marked { copy, kind, upto, at } => {
+                Numbered::Marked { copy: self.copy(copy)?, kind: self.maybe_kind(kind)?, upto, at }
+            }
+            Raw::Epoch { copy, at } => Numbered::Epoch { copy: self.copy(copy)?, at },
+            Raw::Held { copy, entity, state, upto, at } => {
+                let (copy, entity) = (self.copy(copy)?, self.entity(entity, to)?);
+                Numbered::Held(Held { copy, shown: judge::Shown { entity, state }, upto, at })
+            }
+            Raw::Lease { copy, kind, until, at } => {
+                Numbered::Lease { copy: self.copy(copy)?, kind: self.maybe_kind(kind)?, until, at }
+            }
+        };
+        to.records.push(record);
+        Ok(())
+    }
+
+    /// A read whose shown states are the last of the batch, from this place on.
+    fn read<E: Name<Entity>, W: Name<Arc<str>>>(
+        &mut self,
+        read: &RawRead<E, W>,
+        first: usize,
+        to: &mut Batch,
+    ) -> Result<Part> {
+        let RawRead { copy, session, view, key, token, began, ended, freshness, path, bound } = *read;
+        let token = match token {
+            Some((entity, stamp)) => Some((self.entity(entity, to)?, stamp)),
+            None => None,
+        };
+        let shown = to.shows.get(first..).unwrap_or_default();
+        let token = token.filter(|(entity, _)| shown.iter().any(|shown| shown.entity == *entity));
+        let (copy, note) = (self.copy(copy)?, self.note(view, key)?);
+        let read = judge::Read { copy, session: 0, token, began, ended, freshness, path, bound };
+        Ok(Part { read, session, note, counts: true })
+    }
+
+    fn entity(&mut self, entity: impl Name<Entity>, to: &mut Batch) -> Result<u32> {
+        let (number, is_new) = self.entities.number(entity)?;
         if is_new {
-            let kind = self.kind(&entity.kind().into());
-            judge.entity(kind);
+            let kind = entity.text().split_once('/').map_or("", |(kind, _)| kind);
+            to.records.push(Numbered::Entity { entity: number, kind: self.kind(kind)? });
         }
-        number
+        Ok(number)
     }
 
-    pub(super) fn kind(&mut self, kind: &Arc<str>) -> u16 {
-        u16::try_from(self.kinds.number(kind).0).unwrap_or(u16::MAX)
+    fn kind(&mut self, kind: impl Name<Arc<str>>) -> Result<u16> {
+        Ok(u16::try_from(self.kinds.number(kind)?.0).unwrap_or(u16::MAX))
     }
 
-    pub(super) fn copy(&mut self, copy: &Arc<str>) -> u32 {
-        // The same few copies, most of the time by the same pointer.
-        let same = self.copies.names.iter().take(8).position(|known| Arc::ptr_eq(known, copy));
-        same.map_or_else(|| self.copies.number(copy).0, |at| at as u32)
+    fn maybe_kind(&mut self, kind: Option<impl Name<Arc<str>>>) -> Result<Option<u16>> {
+        kind.map(|kind| self.kind(kind)).transpose()
+    }
+
+    fn copy(&mut self, copy: impl Name<Arc<str>>) -> Result<u32> {
+        Ok(self.copies.number(copy)?.0)
     }
 
     /// The number of a view and key.
-    pub(super) fn note(&mut self, view: &Arc<str>, key: &Arc<str>) -> u32 {
-        let same = |known: &Arc<str>| Arc::ptr_eq(known, view) || known == view;
-        let at = self.views.iter().position(|(known, _)| same(known)).unwrap_or_else(|| {
-            self.views.push((view.clone(), Table::default()));
-            self.views.len() - 1
-        });
-        let Some((_, keys)) = self.views.get_mut(at) else { return 0 };
-        let note = (at as u32, keys.number(key).0);
-        *self.notes.entry(note).or_insert_with(|| {
-            self.noted.push(note);
-            self.noted.len() as u32 - 1
-        })
+    fn note(&mut self, view: impl Name<Arc<str>>, key: impl Name<Arc<str>>) -> Result<u32> {
+        let (view, is_new) = self.views.number(view)?;
+        if is_new {
+            self.keys.push(Keys::default());
+        }
+        let Some(keys) = self.keys.get_mut(view as usize) else { return Ok(0) };
+        let (key, is_new) = keys.names.number(key)?;
+        if is_new {
+            keys.notes.push(self.noted.len() as u32);
+            self.noted.push((view, key));
+        }
+        Ok(keys.notes.get(key as usize).copied().unwrap_or(0))
     }
 
-    pub(super) fn copy_name(&self, copy: u32) -> Arc<str> {
+    /// The verdict of a seat that has heard everything.
+    pub(crate) fn verdict(&self, seat: &mut Seat) -> Result<Verdict> {
+        seat.judge.finish();
+        if seat.judge.has_too_many_copies() {
+            return Err(verdict::too_many_copies());
+        }
+        let accounts = seat.judge.accounts();
+        let mut accounts: Vec<_> =
+            accounts.map(|(copy, account)| Account { copy: self.copy_name(copy), ..account }).collect();
+        accounts.sort_unstable_by(|one, other| one.copy.cmp(&other.copy));
+        Ok(Verdict { counts: *seat.judge.counts(), accounts, violations: self.violations(seat) })
+    }
+
+    /// What a seat's judge has found, in words.
+    pub(super) fn violations(&self, seat: &Seat) -> Vec<Violation> {
+        let here = Here { book: self, seat };
+        let tell = |found: &Found| Violation {
+            invariant: found.invariant,
+            what: found.fact.tell(&here),
+            at: found.at,
+            records: found.proof.iter().filter_map(|proof| here.record(proof)).collect(),
+        };
+        let mut violations: Vec<_> = seat.judge.found().iter().map(tell).collect();
+        verdict::sort(&mut violations);
+        violations
+    }
+
+    fn copy_name(&self, copy: u32) -> Arc<str> {
         self.copies.name(copy).cloned().unwrap_or_default()
-    }
-
-    fn entity_name(&self, entity: u32) -> Option<Entity> {
-        self.entities.name(entity).cloned()
     }
 
     fn kind_name(&self, kind: Option<u16>) -> Option<Arc<str>> {
         self.kinds.name(u32::from(kind?)).cloned()
+    }
+}
+
+/// The names of what a seat's judge knows by number.
+struct Here<'a> {
+    book: &'a Book,
+    seat: &'a Seat,
+}
+
+impl Here<'_> {
+    fn entity_name(&self, entity: u32) -> Option<Entity> {
+        self.book.entities.name(self.seat.global(entity)).cloned()
+    }
+
+    fn copy_name(&self, copy: u32) -> Arc<str> {
+        self.book.copy_name(copy)
+    }
+
+    fn kind_name(&self, kind: Option<u16>) -> Option<Arc<str>> {
+        self.book.kind_name(kind)
     }
 
     fn shown(&self, shown: judge::Shown) -> Option<Shown> {
@@ -111,7 +202,7 @@ impl Book {
     }
 
     /// The record that proves something; a read with nothing but the entity that matters.
-    pub(super) fn record(&self, proof: &Proof) -> Option<Record> {
+    fn record(&self, proof: &Proof) -> Option<Record> {
         Some(match *proof {
             Proof::Commit(commit) => Record::Commit(Commit {
                 entity: self.entity_name(commit.entity)?,
@@ -129,13 +220,13 @@ impl Book {
             }
             Proof::Read(brief, bound, token, shown) => {
                 let Brief { began, ended, session, freshness, copy, note, path, .. } = brief;
-                let (view, key) = *self.noted.get(note as usize)?;
-                let (view, keys) = self.views.get(view as usize)?;
+                let (view, key) = *self.book.noted.get(note as usize)?;
+                let keys = &self.book.keys.get(view as usize)?.names;
                 let token = token.and_then(|(entity, stamp)| Some((self.entity_name(entity)?, stamp)));
                 Record::Read(Read {
                     copy: self.copy_name(copy),
                     session,
-                    view: view.clone(),
+                    view: self.book.views.name(view)?.clone(),
                     key: keys.name(key)?.clone(),
                     shows: vec![self.shown(shown)?],
                     token,
@@ -160,7 +251,7 @@ impl Book {
     }
 }
 
-impl Names for Book {
+impl Names for Here<'_> {
     fn copy(&self, number: u32) -> String {
         self.copy_name(number).to_string()
     }

@@ -303,7 +303,7 @@ fn a_long_run_keeps_little_and_still_sees_everything() {
         if number % 100 == 0 {
             checker.settle(at);
             checker.forget_before(at.saturating_sub(1000));
-            assert!(checker.judge.kept() < 300, "kept at {number}: {}", checker.judge.kept());
+            assert!(checker.seat.judge.kept() < 300, "kept at {number}: {}", checker.seat.judge.kept());
         }
     }
     let end = 50_000 * 100 + 100;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tidings_core::{Code, Error, Result};
 
-use super::KEPT;
+use super::{KEPT, MOST_COPIES};
 use crate::history::{Nanos, Record};
 
 /// A promise that can be broken (DESIGN section 3).
@@ -200,6 +200,11 @@ impl Account {
         self.parked += other.parked;
         self.lost += other.lost;
     }
+}
+
+pub(super) fn too_many_copies() -> Error {
+    let what = format!("more than {MOST_COPIES} copies take part in the history");
+    Error::new(Code::SETTING_INVALID, what)
 }
 
 /// The judgement of a whole history.

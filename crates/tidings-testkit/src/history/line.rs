@@ -161,7 +161,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
     }
 }
 
-fn version(text: &str) -> Option<Stamp> {
+pub(super) fn version(text: &str) -> Option<Stamp> {
     let (timeline, number) = text.split_once(':')?;
     let timeline = Timeline(timeline.parse().ok()?);
     Some(Stamp { timeline, version: Version::new(number.parse().ok()?)? })

@@ -2,12 +2,15 @@
 
 use std::collections::HashMap;
 use std::io::BufRead;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tidings_core::{Code, Entity, Error, Result, Stamp};
 
 use super::line::{FIELDS, Line, Object, Shows, Text};
+use super::raw::{Name, Raw, RawCommit, RawRead};
+use super::scan::{Place, Scanned, scan};
 use super::{Applied, Commit, Nanos, Read, Record, Shown, Span, State, words};
 use crate::checker::hash::FastHash;
 
@@ -20,17 +23,39 @@ pub enum Said {
     Settled(Nanos),
 }
 
+/// What a line says, in the line's own words if they are plain.
+#[derive(Debug)]
+pub(crate) enum Heard<'a> {
+    Raw(Raw<&'a str, &'a str>, InLine<'a>),
+    Record(Record),
+    Settled(Nanos),
+}
+
+/// What a read shows, in the line's own words.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct InLine<'a> {
+    line: &'a [u8],
+    places: &'a [Place],
+}
+
 /// Reads a history, line by line: an iterator that ends after the first error.
 #[derive(Debug)]
 pub struct Reader<R> {
+    lines: Lines<R>,
+    names: Names,
+    is_over: bool,
+}
+
+#[derive(Debug)]
+struct Lines<R> {
     from: R,
     buffer: Vec<u8>,
-    names: Names,
+    /// What the line's read shows.
+    shows: Vec<Place>,
     /// The lines read so far.
     lines: u64,
     records: u64,
     settled: Nanos,
-    is_over: bool,
 }
 
 /// The kinds of lines: the field that names them, those that they need, and those that they may have.
@@ -74,7 +99,7 @@ impl std::fmt::Debug for Shape {
     }
 }
 
-fn unreadable(what: impl Into<String>) -> Error {
+pub(super) fn unreadable(what: impl Into<String>) -> Error {
     Error::new(Code::HISTORY_UNREADABLE, what)
 }
 
@@ -86,17 +111,62 @@ impl<R: BufRead> Reader<R> {
     /// Reads from here; the first line is looked at when the first record is asked for.
     pub fn new(from: R) -> Self {
         let names = Names { shapes: Shapes::new(), entities: HashMap::default(), words: HashMap::default() };
-        let buffer = Vec::with_capacity(1024);
-        Self { from, buffer, names, lines: 0, records: 0, settled: 0, is_over: false }
+        let (buffer, shows) = (Vec::with_capacity(1024), Vec::new());
+        let lines = Lines { from, buffer, shows, lines: 0, records: 0, settled: 0 };
+        Self { lines, names, is_over: false }
     }
 
     /// The number of the line that was read last, from 1.
     #[must_use]
     pub const fn line(&self) -> u64 {
-        self.lines
+        self.lines.lines
+    }
+
+    /// Hands everything that is said to `hear`, to the end. An error is that of the line, also one of `hear`.
+    pub(super) fn each(mut self, mut hear: impl FnMut(Heard<'_>) -> Result<()>) -> Result<()> {
+        loop {
+            let heard = self.lines.next(&mut self.names);
+            let heard = heard.and_then(|heard| heard.map(&mut hear).transpose());
+            match heard.map_err(|error| self.at_line(error))? {
+                Some(()) => {}
+                None => return self.lines.end().map_err(|error| self.at_line(error)),
+            }
+        }
+    }
+
+    fn at_line(&self, error: Error) -> Error {
+        error.at(format_args!("line {}", self.line().max(1)))
     }
 
     fn step(&mut self) -> Result<Option<Said>> {
+        Ok(match self.lines.next(&mut self.names)? {
+            Some(Heard::Settled(time)) => Some(Said::Settled(time)),
+            Some(Heard::Record(record)) => Some(Said::Record(record)),
+            Some(Heard::Raw(raw, shows)) => Some(Said::Record(self.names.record(raw, shows)?)),
+            None => {
+                self.lines.end()?;
+                None
+            }
+        })
+    }
+}
+
+impl<R: BufRead> Iterator for Reader<R> {
+    type Item = Result<Said>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.is_over {
+            return None;
+        }
+        let said = self.step().map_err(|error| self.at_line(error));
+        self.is_over = !matches!(said, Ok(Some(_)));
+        said.transpose()
+    }
+}
+
+impl<R: BufRead> Lines<R> {
+    /// `None` is the last line.
+    fn next(&mut self, names: &mut Names) -> Result<Option<Heard<'_>>> {
         if self.lines == 0 {
             if !self.fill()? {
                 return Err(incomplete("the history is empty"));
@@ -109,6 +179,38 @@ impl<R: BufRead> Reader<R> {
             let what = format!("the history ends after line {last} without its last line");
             return Err(incomplete(what));
         }
+        let said = match scan(&self.buffer, &mut self.shows) {
+            Some(Scanned::Record(raw)) => {
+                self.records += 1;
+                check_times(raw.times(), self.settled)?;
+                return Ok(Some(Heard::Raw(raw, InLine { line: &self.buffer, places: &self.shows })));
+            }
+            Some(Scanned::Settled(time)) => Some(Said::Settled(time)),
+            None => self.parse(names)?,
+        };
+        match said {
+            None => Ok(None),
+            Some(Said::Settled(time)) if time < self.settled => {
+                Err(unreadable(format!("{time} is settled, after {} was", self.settled)))
+            }
+            Some(Said::Settled(time)) => {
+                self.settled = time;
+                Ok(Some(Heard::Settled(time)))
+            }
+            Some(Said::Record(record)) => {
+                self.records += 1;
+                check_times(record.raw().0.times(), self.settled)?;
+                Ok(Some(Heard::Record(record)))
+            }
+        }
+    }
+
+    fn end(&mut self) -> Result<()> {
+        if self.fill()? { Err(unreadable("something follows the end of the history")) } else { Ok(()) }
+    }
+
+    /// `None` is the end.
+    fn parse(&self, names: &mut Names) -> Result<Option<Said>> {
         let is_whole = self.buffer.last() == Some(&b'\n');
         let line = match parse(&self.buffer) {
             Err(_) if !is_whole => {
@@ -119,27 +221,7 @@ impl<R: BufRead> Reader<R> {
             }
             other => other?,
         };
-        let Some(said) = self.names.said(line, self.records)? else {
-            return self.end();
-        };
-        match &said {
-            Said::Settled(time) if *time < self.settled => {
-                return Err(unreadable(format!("{time} is settled, after {} was", self.settled)));
-            }
-            Said::Settled(time) => self.settled = *time,
-            Said::Record(record) => {
-                self.records += 1;
-                check_times(record, self.settled)?;
-            }
-        }
-        Ok(Some(said))
-    }
-
-    fn end(&mut self) -> Result<Option<Said>> {
-        if self.fill()? {
-            return Err(unreadable("something follows the end of the history"));
-        }
-        Ok(None)
+        names.said(line, self.records)
     }
 
     /// The next line; false if there is none.
@@ -153,16 +235,11 @@ impl<R: BufRead> Reader<R> {
     }
 }
 
-impl<R: BufRead> Iterator for Reader<R> {
-    type Item = Result<Said>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        if self.is_over {
-            return None;
-        }
-        let said = self.step().map_err(|error| error.at(format_args!("line {}", self.lines.max(1))));
-        self.is_over = !matches!(said, Ok(Some(_)));
-        said.transpose()
+impl<'a> InLine<'a> {
+    /// Every entity and what is shown of it.
+    pub(crate) fn iter(self) -> impl Iterator<Item = (&'a str, State)> + Clone {
+        let name = |range: &Range<usize>| self.line.get(range.clone()).and_then(|name| str::from_utf8(name).ok());
+        self.places.iter().map(move |(range, state)| (name(range).unwrap_or_default(), *state))
     }
 }
 
@@ -192,17 +269,8 @@ fn check_header(line: &[u8]) -> Result<()> {
 }
 
 /// Whatever ends does so after it began, and not before what is settled.
-fn check_times(record: &Record, settled: Nanos) -> Result<()> {
-    let (began, ended) = match record {
-        Record::Baseline { .. } | Record::Subscribed { .. } => return Ok(()),
-        Record::Commit(Commit { began, ended, .. }) => (*began, ended.unwrap_or(Nanos::MAX)),
-        Record::Read(Read { began, ended, .. }) => (*began, *ended),
-        Record::Applied(Applied { at, .. })
-        | Record::Marked { at, .. }
-        | Record::Epoch { at, .. }
-        | Record::Held { at, .. }
-        | Record::Lease { at, .. } => (*at, *at),
-    };
+fn check_times(times: Option<(Nanos, Nanos)>, settled: Nanos) -> Result<()> {
+    let Some((began, ended)) = times else { return Ok(()) };
     if ended < began {
         return Err(unreadable(format!("it ended at {ended}, before it began at {began}")));
     }
@@ -247,7 +315,7 @@ fn must<T>(field: Option<T>) -> Result<T> {
     field.ok_or_else(|| unreadable("a field is missing"))
 }
 
-fn digest(text: Option<&Text<'_>>) -> Result<Option<u64>> {
+pub(super) fn digest(text: Option<&Text<'_>>) -> Result<Option<u64>> {
     let Some(Text(text)) = text else { return Ok(None) };
     let digest = u64::from_str_radix(text, 16).ok().filter(|_| !text.starts_with('+'));
     digest
@@ -380,21 +448,70 @@ impl Names {
         Ok((self.entity(entity)?, version.0))
     }
 
+    fn record(&mut self, raw: Raw<&str, &str>, shows: InLine<'_>) -> Result<Record> {
+        Ok(match raw {
+            Raw::Baseline { entity, stamp } => Record::Baseline { entity: self.own(entity)?, stamp },
+            Raw::Commit(commit) => {
+                let RawCommit { entity, stamp, began, ended, deleted, digest, window, revokes } = commit;
+                let entity = self.own(entity)?;
+                Record::Commit(Commit { entity, stamp, began, ended, deleted, digest, window, revokes })
+            }
+            Raw::Applied { copy, entity, stamp, outcome, at } => {
+                let (copy, entity) = (self.own_word(copy), self.own(entity)?);
+                Record::Applied(Applied { copy, entity, stamp, outcome, at })
+            }
+            Raw::Read(read) => {
+                let RawRead { copy, session, view, key, token, .. } = read;
+                let shows = shows.iter().map(|(entity, state)| Ok(Shown { entity: self.own(entity)?, state }));
+                let shows = shows.collect::<Result<_>>()?;
+                let token = token.map(|(entity, stamp)| Ok((self.own(entity)?, stamp))).transpose()?;
+                let (copy, view, key) = (self.own_word(copy), self.own_word(view), key.into());
+                let RawRead { began, ended, freshness, path, bound, .. } = read;
+                Record::Read(Read { copy, session, view, key, shows, token, began, ended, freshness, path, bound })
+            }
+            Raw::Subscribed { copy, kind, from } => {
+                let (copy, kind) = (self.own_word(copy), kind.map(|kind| self.own_word(kind)));
+                Record::Subscribed { copy, kind, from }
+            }
+            Raw::Marked { copy, kind, upto, at } => {
+                let (copy, kind) = (self.own_word(copy), kind.map(|kind| self.own_word(kind)));
+                Record::Marked { copy, kind, upto, at }
+            }
+            Raw::Epoch { copy, at } => Record::Epoch { copy: self.own_word(copy), at },
+            Raw::Held { copy, entity, state, upto, at } => {
+                let shown = Shown { entity: self.own(entity)?, state };
+                Record::Held { copy: self.own_word(copy), shown, upto, at }
+            }
+            Raw::Lease { copy, kind, until, at } => {
+                let (copy, kind) = (self.own_word(copy), kind.map(|kind| self.own_word(kind)));
+                Record::Lease { copy, kind, until, at }
+            }
+        })
+    }
+
     fn entity(&mut self, Text(text): &Text<'_>) -> Result<Entity> {
-        if let Some(entity) = self.entities.get(text.as_ref()) {
-            return Ok(entity.clone());
-        }
-        let entity = Entity::parse(text).map_err(|error| unreadable(error.what()))?;
-        self.entities.insert(text.as_ref().into(), entity.clone());
-        Ok(entity)
+        self.own(text)
     }
 
     fn word(&mut self, Text(text): &Text<'_>) -> Arc<str> {
-        if let Some(word) = self.words.get(text.as_ref()) {
+        self.own_word(text)
+    }
+
+    fn own(&mut self, text: &str) -> Result<Entity> {
+        if let Some(entity) = self.entities.get(text) {
+            return Ok(entity.clone());
+        }
+        let entity: Entity = text.own()?;
+        self.entities.insert(text.into(), entity.clone());
+        Ok(entity)
+    }
+
+    fn own_word(&mut self, text: &str) -> Arc<str> {
+        if let Some(word) = self.words.get(text) {
             return word.clone();
         }
-        let word: Arc<str> = text.as_ref().into();
-        self.words.insert(text.as_ref().into(), word.clone());
+        let word: Arc<str> = text.into();
+        self.words.insert(text.into(), word.clone());
         word
     }
 }

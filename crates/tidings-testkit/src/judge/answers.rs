@@ -7,7 +7,7 @@ use tidings_core::{Freshness, Path, Stamp};
 
 use super::found::{Fact, Findings, Proof};
 use super::pending::Part;
-use super::seen::{Brief, Chain, Step, Steps};
+use super::seen::{Brief, Chain, Step};
 use super::versions::Place;
 use super::{Judge, SESSION_ENDS, Shown, Track, Turn, nanos};
 use crate::checker::{Counts, Invariant};
@@ -52,8 +52,7 @@ impl Judge {
                     if self.is_plain(&answer, stamp) {
                         return true;
                     }
-                    self.judge_order(&answer, stamp);
-                    self.remember(&answer, Some(stamp));
+                    self.see(&answer, stamp);
                 }
                 self.judge_version(&answer, stamp, turn)
             }
@@ -145,7 +144,7 @@ impl Judge {
             return false;
         }
         self.judge_order(answer, newest);
-        self.remember(answer, None);
+        self.see_absence(answer);
         if let Some(track) = self.tracks.get(entity as usize) {
             let (_, outdated) = track.versions.look(newest);
             answer.judge_age(track, newest, outdated, &mut self.counts, &mut self.findings);
@@ -208,41 +207,48 @@ impl Judge {
         }
     }
 
-    /// Notes what was seen. An absence is noted as the oldest that it can be: later answers are held to no more.
-    fn remember(&mut self, answer: &Answer<'_>, stamp: Option<Stamp>) {
+    /// Judges the order of an answer with a version, and notes what was seen.
+    fn see(&mut self, answer: &Answer<'_>, stamp: Stamp) {
         let Answer { part, shown: &Shown { entity, .. } } = *answer;
-        let Some(track) = self.tracks.get_mut(entity as usize) else { return };
-        let brief = || Brief::of(&part.read, part.session, part.note, stamp.is_none());
-        let at_least = |steps: &Steps, chain: Chain, track: &Track| {
-            stamp.or_else(|| {
-                let seen = steps.before(chain, part.read.began).next().map(|step| step.stamp);
-                track.versions.oldest_absent(start(part), part.read.ended, seen)
-            })
+        let seen = self.tracks.get(entity as usize).map(|track| track.seen.of(part.read.copy).newest);
+        let of_session = self.session(part, entity).map(|chain| chain.newest);
+        if seen.max(of_session) > Some(stamp) || part.read.token.is_some() {
+            self.judge_order(answer, stamp);
+        }
+        self.note_seen(answer, Some(stamp), Some(stamp));
+    }
+
+    /// Notes an absence as the oldest that it can be: later answers are held to no more.
+    fn see_absence(&mut self, answer: &Answer<'_>) {
+        let Answer { part, shown: &Shown { entity, .. } } = *answer;
+        let Some(track) = self.tracks.get(entity as usize) else { return };
+        let at_least = |chain: Chain| {
+            let seen = self.steps.before(chain, part.read.began).next().map(|step| step.stamp);
+            track.versions.oldest_absent(start(part), part.read.ended, seen)
         };
+        let by_copy = at_least(track.seen.of(part.read.copy));
+        let by_session = at_least(self.session(part, entity).unwrap_or_default());
+        self.note_seen(answer, by_copy, by_session);
+    }
+
+    fn note_seen(&mut self, answer: &Answer<'_>, by_copy: Option<Stamp>, by_session: Option<Stamp>) {
+        let Answer { part, shown: &Shown { entity, state } } = *answer;
+        let Self { tracks, steps, sessions, grown, .. } = self;
+        let brief = || Brief::of(&part.read, part.session, part.note, state == State::Absent);
         let copy = part.read.copy;
-        if answer.is_word_of_copy() {
-            let mut chain = track.seen.of(copy);
-            if let Some(stamp) = at_least(&self.steps, chain, track)
-                && stamp > chain.newest
-            {
-                if self.steps.add(&mut chain, stamp, brief) {
-                    self.grown.push((entity, copy));
-                }
-                if let Some(seen) = track.seen.of_mut(copy) {
-                    *seen = chain;
-                }
-            }
+        if let Some(stamp) = by_copy
+            && answer.is_word_of_copy()
+            && let Some(chain) = tracks.get_mut(entity as usize).and_then(|track| track.seen.of_mut(copy))
+            && steps.add(chain, stamp, brief)
+        {
+            grown.push((entity, copy));
         }
         if part.session != 0 {
-            let known = self.sessions.get(part.session, entity);
-            let mut chain = known.unwrap_or_default();
-            if let Some(stamp) = at_least(&self.steps, chain, track)
-                && stamp > chain.newest
-            {
-                self.steps.add(&mut chain, stamp, brief);
+            let chain = sessions.chain(part.session, entity);
+            if let Some(stamp) = by_session {
+                steps.add(chain, stamp, brief);
             }
             chain.shown = chain.shown.max(part.read.ended);
-            self.sessions.set(part.session, entity, chain);
         }
     }
 }

@@ -41,7 +41,7 @@ impl Judge {
         if copy >= MOST_COPIES {
             self.copies.are_too_many = true;
         }
-        if turn == Turn::First {
+        if turn == Turn::First && self.take_in(applied) {
             self.judge_timeline(applied);
         }
         let Some(track) = self.tracks.get_mut(entity as usize) else { return true };
@@ -61,21 +61,25 @@ impl Judge {
         true
     }
 
+    /// Notes what a copy took in. True if that is of a newer timeline than it had heard of.
+    fn take_in(&mut self, applied: &Applied) -> bool {
+        let Applied { copy, entity, stamp, outcome, .. } = *applied;
+        let Some(track) = self.tracks.get_mut(entity as usize) else { return false };
+        let shown = track.seen.of(copy).timeline();
+        let Some(got) = track.got.of_mut(copy) else { return false };
+        let before = got.timeline.max(shown);
+        got.timeline = got.timeline.max(Some(stamp.timeline));
+        if outcome == Outcome::Applied && got.newest < stamp {
+            got.newest = stamp;
+        }
+        before.is_some_and(|before| before < stamp.timeline)
+    }
+
     /// Half of the invariant I1: a new timeline comes with an epoch. The epoch cannot be from before the last version of
     /// the old one was begun: then it was for something else.
     fn judge_timeline(&mut self, applied: &Applied) {
-        let Applied { copy, entity, stamp, outcome, at } = *applied;
-        let Some(track) = self.tracks.get_mut(entity as usize) else { return };
-        let shown = track.seen.of(copy).timeline();
-        let Some(got) = track.got.of_mut(copy) else { return };
-        let before = got.timeline.max(shown);
-        got.timeline = got.timeline.max(Some(stamp.timeline));
-        if outcome == Outcome::Applied {
-            got.newest = got.newest.max(stamp);
-        }
-        if before.is_none_or(|before| before >= stamp.timeline) {
-            return;
-        }
+        let Applied { copy, entity, stamp, at, .. } = *applied;
+        let Some(track) = self.tracks.get(entity as usize) else { return };
         let needed = track.versions.last_of_older_timelines(stamp).unwrap_or(0);
         let epoch = self.copies.at(copy).and_then(|copy| copy.epoch);
         if epoch.is_none_or(|epoch| epoch < needed) {

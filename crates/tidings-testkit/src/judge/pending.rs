@@ -3,7 +3,7 @@
 use tidings_core::Stamp;
 
 use super::{Applied, Read, Shown};
-use crate::history::Nanos;
+use crate::history::{Nanos, State};
 
 /// A read, or the part of it that one shard judges.
 #[derive(Debug, Clone, Copy)]
@@ -84,12 +84,24 @@ struct Answers {
     until: usize,
 }
 
+/// What is shown, without what hardly any answer says.
+#[derive(Debug, Clone, Copy)]
+enum Brief {
+    Version {
+        entity: u32,
+        stamp: Stamp,
+    },
+    /// By its place.
+    More(u32),
+}
+
 /// What waits, in the order in which it came.
 #[derive(Debug, Default)]
 struct Store {
     dues: Vec<Due>,
     answers: Vec<Answers>,
-    shows: Vec<Shown>,
+    shows: Vec<Brief>,
+    more: Vec<Shown>,
     helds: Vec<Held>,
 }
 
@@ -98,12 +110,21 @@ impl Store {
         self.dues.clear();
         self.answers.clear();
         self.shows.clear();
+        self.more.clear();
         self.helds.clear();
     }
 
-    fn add_read(&mut self, part: Part, shows: &[Shown]) -> Due {
+    fn add_read(&mut self, part: Part, shows: impl Iterator<Item = Shown>) -> Due {
         let from = self.shows.len();
-        self.shows.extend_from_slice(shows);
+        for shown in shows {
+            let Shown { entity, state } = shown;
+            if let State::At { stamp, digest: None, in_force: None } = state {
+                self.shows.push(Brief::Version { entity, stamp });
+            } else {
+                self.shows.push(Brief::More(self.more.len() as u32));
+                self.more.push(shown);
+            }
+        }
         self.answers.push(Answers { part, from, until: self.shows.len() });
         Due::Read((self.answers.len() - 1) as u32)
     }
@@ -114,11 +135,27 @@ impl Store {
     }
 }
 
+/// What a read shows.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Shows<'a> {
+    briefs: &'a [Brief],
+    more: &'a [Shown],
+}
+
+impl<'a> Shows<'a> {
+    pub(super) fn iter(self) -> impl Iterator<Item = Shown> + 'a {
+        self.briefs.iter().filter_map(move |brief| match *brief {
+            Brief::Version { entity, stamp } => Some(Shown { entity, state: State::at(stamp) }),
+            Brief::More(place) => self.more.get(place as usize).copied(),
+        })
+    }
+}
+
 /// What is judged now, with all that belongs to it.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Now<'a> {
     Held(&'a Held),
-    Read(&'a Part, &'a [Shown]),
+    Read(&'a Part, Shows<'a>),
     Other(&'a Due),
 }
 
@@ -146,7 +183,7 @@ impl Pending {
     }
 
     pub(super) fn read(&mut self, part: Part, shows: &[Shown]) {
-        let due = self.store.add_read(part, shows);
+        let due = self.store.add_read(part, shows.iter().copied());
         self.push(due, part.read.ended);
     }
 
@@ -201,13 +238,13 @@ impl Pending {
             _ => self.keys.partition_point(|key| (*key >> 64) as u64 <= up_to),
         };
         self.over = end;
-        let Store { dues, answers, shows, helds } = &self.store;
+        let Store { dues, answers, shows, more, helds } = &self.store;
         self.keys.iter().take(end).filter_map(|key| {
             Some(match dues.get(*key as u32 as usize)? {
                 Due::Held(place) => Now::Held(helds.get(*place as usize)?),
                 Due::Read(place) => {
                     let Answers { part, from, until } = answers.get(*place as usize)?;
-                    Now::Read(part, shows.get(*from..*until)?)
+                    Now::Read(part, Shows { briefs: shows.get(*from..*until)?, more })
                 }
                 other => Now::Other(other),
             })
@@ -236,8 +273,9 @@ impl Pending {
                     self.store.helds.get(place as usize).map(|held| self.spare.add_held(*held))
                 }
                 Due::Read(place) => self.store.answers.get(place as usize).map(|answers| {
-                    let shows = self.store.shows.get(answers.from..answers.until);
-                    self.spare.add_read(answers.part, shows.unwrap_or_default())
+                    let briefs = self.store.shows.get(answers.from..answers.until).unwrap_or_default();
+                    let shows = Shows { briefs, more: &self.store.more };
+                    self.spare.add_read(answers.part, shows.iter())
                 }),
                 other => Some(other),
             };

@@ -106,19 +106,22 @@ impl Steps {
         if chain.newest >= stamp {
             return false;
         }
-        let (read, last) = (read(), self.last(*chain));
-        if last.is_some_and(|last| last.read.ended > read.ended) {
+        let (step, last) = (Step { stamp, read: read(), before: chain.last }, self.last(*chain));
+        if last.is_some_and(|last| last.read.ended > step.read.ended) {
             return false;
         }
         let was_one = last.is_some_and(|last| last.before == NONE);
-        let step = Step { stamp, read, before: chain.last };
-        let free = self.free.pop();
-        let Ok(at) = free.map_or_else(|| u32::try_from(self.all.len()), Ok) else { return false };
-        match self.all.get_mut(at as usize) {
-            Some(place) => *place = step,
-            None => self.all.push(step),
+        chain.newest = stamp;
+        if let Some(at) = self.free.pop() {
+            chain.last = at;
+            if let Some(place) = self.all.get_mut(at as usize) {
+                *place = step;
+            }
+        } else {
+            // Nobody has the memory for more than that.
+            chain.last = self.all.len() as u32;
+            self.all.push(step);
         }
-        *chain = Chain { last: at, newest: stamp, shown: chain.shown };
         was_one
     }
 
@@ -171,19 +174,20 @@ impl Sessions {
         self.many.get(&(session, entity)).copied()
     }
 
-    pub(super) fn set(&mut self, session: u64, entity: u32, chain: Chain) {
+    pub(super) fn chain(&mut self, session: u64, entity: u32) -> &mut Chain {
+        let key = (session, entity);
         if self.many.is_empty() {
-            let known = self.few.iter_mut().find(|(of, _)| *of == (session, entity));
-            if let Some((_, known)) = known {
-                *known = chain;
-                return;
+            let known = self.few.iter().position(|(of, _)| *of == key);
+            let at = known.unwrap_or(self.few.len());
+            if known.is_none() && at < FEW {
+                self.few.push((key, Chain::default()));
             }
-            if self.few.len() < FEW {
-                return self.few.push(((session, entity), chain));
+            if at < FEW {
+                return &mut self.few[at].1;
             }
             self.many.extend(self.few.drain(..));
         }
-        self.many.insert((session, entity), chain);
+        self.many.entry(key).or_default()
     }
 
     /// Forgets what reads that begin at `time` or later are not held to, and the sessions that were over at `ends`.

@@ -154,7 +154,7 @@ impl Versions {
     /// Where this version is, and when it was outdated: `Nanos::MAX` if it never was.
     pub(super) fn look(&self, stamp: Stamp) -> (Place, Nanos) {
         // Most answers show the newest version.
-        if self.entries.last().is_some_and(|newest| newest.stamp == stamp) {
+        if self.newest.stamp == stamp && !self.entries.is_empty() {
             return (Place::At(self.entries.len() - 1), Nanos::MAX);
         }
         let at = self.entries.partition_point(|entry| entry.stamp < stamp);
