@@ -165,8 +165,8 @@ impl Checker {
     /// Settles everything and judges the whole: the history is over, and what has not arrived never will.
     ///
     /// # Errors
-    /// [`Code::HISTORY_INCOMPLETE`] if there was nothing to judge (a shard may have nothing);
-    /// [`Code::SETTING_INVALID`] if more than 64 copies take part.
+    /// [`HISTORY_INCOMPLETE`](tidings_core::Code::HISTORY_INCOMPLETE) if there was nothing to judge (a shard may have nothing);
+    /// [`SETTING_INVALID`](tidings_core::Code::SETTING_INVALID) if more than 64 copies take part.
     pub fn verdict(&mut self) -> Result<Verdict> {
         let verdict = self.book.verdict(&mut self.seat)?;
         self.tell();

@@ -5,7 +5,7 @@
 //!
 //! # In a file
 //!
-//! [`Writer`] writes a history as lines of JSON, [`Reader`] reads it, [`check`] judges it. Times and durations are
+//! [`Writer`] writes a history as lines of JSON, [`Reader`] reads it, [`check()`] judges it. Times and durations are
 //! nanoseconds. A version is a number, or `"timeline:version"` in any but the first timeline. The order of the fields
 //! makes no difference; a field that is not named here is an error, and so is one that its kind of line does not have.
 //!

@@ -7,9 +7,7 @@ use tidings_core::{Entity, Result};
 use super::seat::{Batch, Numbered, Seat};
 use super::table::Table;
 use super::{Account, Verdict, Violation, verdict};
-use crate::history::{
-    Applied, Commit, Name, Nanos, Raw, RawCommit, RawRead, Read, Record, Shown, State,
-};
+use crate::history::{Applied, Commit, Name, Nanos, Raw, RawCommit, RawRead, Read, Record, Shown, State};
 use crate::judge::{self, Brief, Found, Held, Names, Part, Proof};
 
 /// Every name met so far.

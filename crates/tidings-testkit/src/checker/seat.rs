@@ -10,17 +10,40 @@ use crate::judge::{Applied, Commit, Held, Judge, Part, Shown};
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Numbered {
     /// The next number is that of an entity of this kind.
-    Entity { entity: u32, kind: u16 },
-    Baseline { entity: u32, stamp: Stamp },
+    Entity {
+        entity: u32,
+        kind: u16,
+    },
+    Baseline {
+        entity: u32,
+        stamp: Stamp,
+    },
     Commit(Commit),
     Applied(Applied),
     /// So many of the batch's shown states belong to it.
     Read(Part, usize),
-    Subscribed { copy: u32, kind: Option<u16>, from: Nanos },
-    Marked { copy: u32, kind: Option<u16>, upto: Nanos, at: Nanos },
-    Epoch { copy: u32, at: Nanos },
+    Subscribed {
+        copy: u32,
+        kind: Option<u16>,
+        from: Nanos,
+    },
+    Marked {
+        copy: u32,
+        kind: Option<u16>,
+        upto: Nanos,
+        at: Nanos,
+    },
+    Epoch {
+        copy: u32,
+        at: Nanos,
+    },
     Held(Held),
-    Lease { copy: u32, kind: Option<u16>, until: Nanos, at: Nanos },
+    Lease {
+        copy: u32,
+        kind: Option<u16>,
+        until: Nanos,
+        at: Nanos,
+    },
     /// See [`super::Checker::advance`].
     Settled(Nanos),
 }

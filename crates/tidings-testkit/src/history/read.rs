@@ -238,7 +238,8 @@ impl<R: BufRead> Lines<R> {
 impl<'a> InLine<'a> {
     /// Every entity and what is shown of it.
     pub(crate) fn iter(self) -> impl Iterator<Item = (&'a str, State)> + Clone {
-        let name = |range: &Range<usize>| self.line.get(range.clone()).and_then(|name| str::from_utf8(name).ok());
+        let name =
+            |range: &Range<usize>| self.line.get(range.clone()).and_then(|name| str::from_utf8(name).ok());
         self.places.iter().map(move |(range, state)| (name(range).unwrap_or_default(), *state))
     }
 }
@@ -462,12 +463,25 @@ impl Names {
             }
             Raw::Read(read) => {
                 let RawRead { copy, session, view, key, token, .. } = read;
-                let shows = shows.iter().map(|(entity, state)| Ok(Shown { entity: self.own(entity)?, state }));
+                let shows =
+                    shows.iter().map(|(entity, state)| Ok(Shown { entity: self.own(entity)?, state }));
                 let shows = shows.collect::<Result<_>>()?;
                 let token = token.map(|(entity, stamp)| Ok((self.own(entity)?, stamp))).transpose()?;
                 let (copy, view, key) = (self.own_word(copy), self.own_word(view), key.into());
                 let RawRead { began, ended, freshness, path, bound, .. } = read;
-                Record::Read(Read { copy, session, view, key, shows, token, began, ended, freshness, path, bound })
+                Record::Read(Read {
+                    copy,
+                    session,
+                    view,
+                    key,
+                    shows,
+                    token,
+                    began,
+                    ended,
+                    freshness,
+                    path,
+                    bound,
+                })
             }
             Raw::Subscribed { copy, kind, from } => {
                 let (copy, kind) = (self.own_word(copy), kind.map(|kind| self.own_word(kind)));

@@ -203,7 +203,13 @@ impl<'a> Scan<'a> {
         let (entity, state) = (self.text()?, self.state()?);
         self.eat(b",\"copy\":")?;
         let copy = self.text()?;
-        Some(Raw::Held { copy, entity, state, upto: self.field(b",\"upto\":")?, at: self.field(b",\"at\":")? })
+        Some(Raw::Held {
+            copy,
+            entity,
+            state,
+            upto: self.field(b",\"upto\":")?,
+            at: self.field(b",\"at\":")?,
+        })
     }
 
     fn read(&mut self, shows: &mut Vec<Place>) -> Option<RawRead<&'a str, &'a str>> {
@@ -267,7 +273,8 @@ mod tests {
     fn a_text_ends_at_the_first_byte_that_is_not_plain() {
         for length in 0..40 {
             for end in 0..=u8::MAX {
-                let text = [vec![b'\x80'; length / 2], vec![b'z'; length - length / 2], vec![end, b'"']].concat();
+                let text =
+                    [vec![b'\x80'; length / 2], vec![b'z'; length - length / 2], vec![end, b'"']].concat();
                 let is_plain = !matches!(end, b'"' | b'\\' | ..b' ');
                 assert_eq!(plain(&text), Some(length + usize::from(is_plain)), "{length} {end}");
                 assert_eq!(plain(&text[..length]), None);
