@@ -1,0 +1,1 @@
+//! Tidings on Apache Kafka: the durable log.

@@ -1,0 +1,1 @@
+//! Tidings on PostgreSQL: the transactional outbox and its relay source.

@@ -1,0 +1,1 @@
+//! Tidings on Redis and Valkey: the shared cache.
