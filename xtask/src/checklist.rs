@@ -113,7 +113,7 @@ mod tests {
 
     #[test]
     fn a_row_passes_only_if_all_of_its_checks_do() {
-        let test = |name: &str, status| Test { krate: "it".to_owned(), name: name.to_owned(), status };
+        let test = |name: &str, status| Test::of("it", name, status);
         let tests = [
             test("a::s1_s2_both", Status::Passed),
             test("a::s2_other", Status::Failed),

@@ -12,7 +12,7 @@ use crate::{sim, smoke, tidy};
 /// Runs every step, also after one has failed, and prints the tally of tests alone on the last line.
 ///
 /// A failed step counts as one failure. No tests at all is a failure too.
-pub(crate) fn run(workspace: &Workspace) -> Result<ExitCode> {
+pub(crate) fn run(workspace: &Workspace, embedded: bool) -> Result<ExitCode> {
     let mut tally = Tally::default();
     let mut failed_steps = Vec::new();
     let mut step = |name: &'static str, result: &mut dyn FnMut() -> Result<()>| {
@@ -32,7 +32,7 @@ pub(crate) fn run(workspace: &Workspace) -> Result<ExitCode> {
     step("lint", &mut || lint(workspace));
     step("tidy", &mut || tidy::run(workspace));
     step("test", &mut || {
-        tally = suite::run(workspace)?;
+        tally = suite::run(workspace, embedded)?;
         tally.require("test")
     });
     step("doc links", &mut || doc_links(workspace));

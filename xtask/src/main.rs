@@ -12,6 +12,7 @@ use clap::{Parser, Subcommand};
 mod checklist;
 mod ci;
 mod command;
+mod serve;
 mod sim;
 mod smoke;
 mod suite;
@@ -29,13 +30,19 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Task {
     /// Run every check: format, lints, tidy, tests, doc links, short runs of `tidings dev` and of the simulator
-    Ci,
-    /// Run every test of the workspace, doc tests too, and record the results for `checklist`
-    Test {
-        /// Only what needs no server to be installed (so far, that is all of it)
+    Ci {
+        /// Without the tests that need a server
         #[arg(long)]
         embedded: bool,
     },
+    /// Run every test of the workspace, doc tests too, on real servers, and record the results for `checklist`
+    Test {
+        /// Start no server, and say which tests were skipped for it
+        #[arg(long)]
+        embedded: bool,
+    },
+    /// Start PostgreSQL, Kafka and Redis on free ports, print their addresses, and stop them on Ctrl-C
+    Services(serve::Options),
     /// Check what no compiler checks: dependency edges, licences, paths in documents, error pages, file lengths
     Tidy,
     /// Format the code, or only say what is not formatted
@@ -88,8 +95,9 @@ fn main() -> ExitCode {
 fn run(task: Task) -> Result<ExitCode> {
     let workspace = Workspace::find()?;
     match task {
-        Task::Ci => return ci::run(&workspace),
+        Task::Ci { embedded } => return ci::run(&workspace, embedded),
         Task::Test { embedded } => return test(&workspace, embedded),
+        Task::Services(options) => return serve::run(&workspace, options),
         Task::Tidy => tidy::run(&workspace)?,
         Task::Fmt { check } => ci::format(&workspace, check)?,
         Task::Lint => ci::lint(&workspace)?,
@@ -102,10 +110,7 @@ fn run(task: Task) -> Result<ExitCode> {
 }
 
 fn test(workspace: &Workspace, embedded: bool) -> Result<ExitCode> {
-    if embedded {
-        println!("embedded: no test needs a server to be installed, so this is every test");
-    }
-    let tally = suite::run(workspace)?;
+    let tally = suite::run(workspace, embedded)?;
     println!("{tally}");
     Ok(if tally.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

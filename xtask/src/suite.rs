@@ -6,16 +6,25 @@
 use std::fmt;
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
+use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 
-use crate::command::Workspace;
+use crate::command::{self, Workspace};
+use crate::serve::Running;
 
 mod parse;
+mod skip;
 
 /// The file, below the results directory, that holds the last run.
 const FILE: &str = "tests.json";
+
+/// The file, beside it, in which tests say that they were skipped.
+const SKIPPED: &str = "skipped.txt";
+
+/// How cargo runs every test.
+const TEST: &[&str] = &["test", "--workspace", "--locked", "--no-fail-fast"];
 
 /// One test and how it ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,6 +36,16 @@ pub(crate) struct Test {
     pub(crate) name: String,
     /// How it ended.
     pub(crate) status: Status,
+    /// The file of the test program, which no other has.
+    #[serde(skip)]
+    binary: String,
+}
+
+#[cfg(test)]
+impl Test {
+    pub(crate) fn of(krate: &str, name: &str, status: Status) -> Self {
+        Self { krate: krate.to_owned(), name: name.to_owned(), status, binary: String::new() }
+    }
 }
 
 /// How a test ended.
@@ -73,13 +92,50 @@ impl fmt::Display for Tally {
     }
 }
 
-/// Runs the workspace's tests and records them for [`last`].
-pub(crate) fn run(workspace: &Workspace) -> Result<Tally> {
-    let (tally, tests) = run_tests(workspace.cargo(&["test", "--workspace", "--locked", "--no-fail-fast"]))?;
+/// Runs the workspace's tests, on real servers unless `embedded`, and records them for [`last`].
+pub(crate) fn run(workspace: &Workspace, embedded: bool) -> Result<Tally> {
     let directory = workspace.results();
     std::fs::create_dir_all(&directory)?;
-    std::fs::write(directory.join(FILE), serde_json::to_string_pretty(&tests)?)?;
+    let (results, skipped) = (directory.join(FILE), directory.join(SKIPPED));
+    // Neither may be left from an earlier run, should this one not come to its end.
+    for path in [&results, &skipped] {
+        if path.exists() {
+            std::fs::remove_file(path)?;
+        }
+    }
+    let mut command = workspace.cargo(TEST);
+    let servers = if embedded {
+        command.env(services::EMBEDDED, "1").env(services::SKIPPED, &skipped);
+        None
+    } else {
+        Some(servers_while_building(workspace)?)
+    };
+    command.envs(servers.iter().flat_map(Running::variables));
+    let (tally, tests) = skip::mark(run_tests(command)?, &skip::read(&skipped)?);
+    drop(servers);
+    std::fs::write(results, serde_json::to_string_pretty(&tests)?)?;
     Ok(tally)
+}
+
+/// The tests are built while the servers start: one waits for the compiler, the other for itself.
+fn servers_while_building(workspace: &Workspace) -> Result<Running> {
+    std::thread::scope(|scope| {
+        let start = scope.spawn(|| {
+            let started = Instant::now();
+            let running = Running::start(workspace, &[])
+                .context("the tests need servers; `--embedded` runs them without, and says what it skips")?;
+            println!("services: ready after {:.1} s", started.elapsed().as_secs_f64());
+            Ok(running)
+        });
+        let started = Instant::now();
+        let mut build = workspace.cargo(TEST);
+        build.arg("--no-run").arg("--quiet");
+        let built = command::succeed(build);
+        println!("build: {:.1} s", started.elapsed().as_secs_f64());
+        let running = start.join().unwrap_or_else(|_| bail!("the start of the servers panicked"));
+        built.context("the tests do not build")?;
+        running
+    })
 }
 
 /// Runs one test command without recording it.

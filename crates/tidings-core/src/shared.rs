@@ -28,12 +28,15 @@ use std::fmt;
 use crate::version::Timeline;
 
 pub mod control;
+pub mod derived;
+pub mod level;
 pub mod promote;
 pub mod slot;
 #[cfg(test)]
 mod tests;
 
 pub use control::{Control, Line, NotLive, Overtaken, Phase, claim, live, open};
+pub use derived::{Note, Parts, Standing, abandon, bump_all, fill_derived, look_derived};
 pub use promote::{Behind, Passage, promotes};
 pub use slot::{
     Answer, Changed, Content, Lease, Looked, Miss, News, Slot, Unheard, Unkept, fill, invalidate,

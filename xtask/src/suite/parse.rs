@@ -6,6 +6,7 @@ use super::{Status, Tally, Test};
 #[derive(Debug, Default)]
 pub(super) struct Run {
     program: String,
+    binary: String,
     tally: Tally,
     tests: Vec<Test>,
 }
@@ -13,8 +14,8 @@ pub(super) struct Run {
 impl Run {
     /// Takes in one line, and returns what to show for it: tests that pass are not news, but how many of them are.
     pub(super) fn line(&mut self, line: &str) -> Option<String> {
-        if let Some(program) = program(line) {
-            self.program = program;
+        if let Some((program, binary)) = program(line) {
+            (self.program, self.binary) = (program, binary);
             return None;
         }
         if let Some(tally) = result(line) {
@@ -23,7 +24,8 @@ impl Run {
             return (tally != Tally::default()).then(|| format!("{:<40} {tally}", self.program));
         }
         if let Some((name, status)) = test(line) {
-            self.tests.push(Test { krate: self.program.clone(), name: name.to_owned(), status });
+            let (krate, binary) = (self.program.clone(), self.binary.clone());
+            self.tests.push(Test { krate, name: name.to_owned(), status, binary });
             return (status == Status::Failed).then(|| line.to_owned());
         }
         let noise = ["running ", "all doctests ran"].iter().any(|start| line.starts_with(start));
@@ -39,17 +41,19 @@ impl Run {
     }
 }
 
+/// What to call the program that runs next, and its file, which doc tests have not:
 /// `     Running tests/it/main.rs (target/debug/deps/it-0123abcd)`, `   Doc-tests tidings_core`.
-fn program(line: &str) -> Option<String> {
+fn program(line: &str) -> Option<(String, String)> {
     let line = line.trim_start();
     if let Some(krate) = line.strip_prefix("Doc-tests ") {
-        return Some(format!("{krate} (doc)"));
+        return Some((format!("{krate} (doc)"), String::new()));
     }
     let (source, binary) = line.strip_prefix("Running ")?.split_once(" (")?;
     let binary = binary.strip_suffix(')')?;
     let file = binary.rsplit(['/', '\\']).next()?;
     let name = file.rsplit_once('-').map_or(file, |(name, _hash)| name);
-    Some(format!("{name} ({})", source.strip_prefix("unittests ").unwrap_or(source)))
+    let source = source.strip_prefix("unittests ").unwrap_or(source);
+    Some((format!("{name} ({source})"), file.to_owned()))
 }
 
 /// `test result: ok. 8 passed; 0 failed; 1 ignored; ...`.
@@ -119,6 +123,7 @@ test result: ok. 1 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; fini
     fn counts_come_from_the_result_lines_and_names_from_the_tests() {
         let (tally, tests) = read(OUTPUT).finish(false);
         assert_eq!(tally, Tally { passed: 3, failed: 1 });
+        assert_eq!(tests[3].binary, "it-0123456789abcdef");
         let seen: Vec<_> = tests.iter().map(|t| (t.krate.as_str(), t.name.as_str(), t.status)).collect();
         assert_eq!(
             seen,

@@ -14,8 +14,10 @@ const LIBRARIES: &[(&str, &[&str])] = &[
     ("tidings-derive", &[]),
     ("tidings-testkit", &[CORE]),
     ("tidings", &[CORE, "tidings-derive"]),
+    ("tidings-postgres", &[CORE]),
     ("tidings-sqlite", &[CORE]),
     ("tidings-sqlx", &[CORE]),
+    ("tidings-kafka", &[CORE]),
 ];
 
 /// What a library's tests may use besides: never an adapter in the core's or the toolkit's.
@@ -23,8 +25,10 @@ const TESTS_MAY_USE: &[(&str, &[&str])] = &[
     ("tidings", &["tidings-testkit"]),
     // Its suites are shown on the ports in memory; a defect is planted there, and the suite must find it.
     ("tidings-testkit", &["tidings"]),
+    ("tidings-postgres", &["tidings-testkit", "services"]),
     ("tidings-sqlite", &["tidings-testkit"]),
     ("tidings-sqlx", &["tidings-testkit", "tidings-sqlite"]),
+    ("tidings-kafka", &["tidings-testkit", "services"]),
 ];
 
 /// Programs: the only places that name concrete backends. Nothing may depend on them, save a program.

@@ -110,6 +110,70 @@ codes! {
     STOPPING = "TD4006", Retry, "start again after the restart";
     /// A newer owner has taken over.
     FENCED = "TD4007", Fenced, "nothing: the new owner goes on";
+    /// A database that does not answer.
+    DATABASE_UNREACHABLE = "TD5001", Retry, "check the address and the server; it is tried again by itself";
+    /// A login that the database refuses.
+    DATABASE_LOGIN = "TD5002", Setup, "check user, password and database in the address, and pg_hba.conf on the server";
+    /// A login without the rights that are needed.
+    DATABASE_PRIVILEGE = "TD5003", Setup, "grant it tidings_writer (to publish) or tidings_relay and REPLICATION (to relay)";
+    /// A server that does not write what logical decoding needs.
+    WAL_LEVEL = "TD5004", Setup, "set wal_level = logical and restart the server, or have the relay claim rows instead";
+    /// A slot or a lease that another relay holds.
+    SLOT_IN_USE = "TD5005", Retry, "nothing if another relay leads: this one takes over when it ends; else end the session that holds it";
+    /// A replication slot that is gone or was invalidated.
+    SLOT_LOST = "TD5006", Retry, "nothing: the rows since are read from the table; raise max_slot_wal_keep_size if it happens again";
+    /// No replication slot left.
+    SLOTS_FULL = "TD5007", Setup, "raise max_replication_slots and restart the server, or drop slots that nobody uses";
+    /// A slot of that name that is somebody else's.
+    SLOT_FOREIGN = "TD5008", Setup, "give the relay a slot name of its own, or drop that slot if nobody needs it";
+    /// Another cluster than the one whose progress is stored.
+    SOURCE_CHANGED = "TD5009", Setup, "if the database was restored here on purpose, run SELECT tidings.adopt() as its owner";
+    /// An encrypted connection that fails.
+    DATABASE_TLS = "TD5010", Setup, "check sslmode and sslrootcert in the address, and the server's certificate";
+    /// A server older than PostgreSQL 14.
+    SERVER_TOO_OLD = "TD5011", Setup, "upgrade the server to PostgreSQL 14 or newer";
+    /// A standby where the primary is needed.
+    DATABASE_STANDBY = "TD5012", Retry, "give the address of the primary, or one that follows it";
+    /// No Kafka broker answers.
+    KAFKA_UNREACHABLE = "TD6001", Retry, "check the broker addresses and that the brokers run; it is retried by itself";
+    /// A Kafka partition that cannot be written or read just now.
+    KAFKA_NOT_READY = "TD6002", Retry, "it is retried by itself; look at the brokers' leaders and in-sync replicas if it persists";
+    /// An encrypted connection to Kafka could not be made.
+    KAFKA_TLS = "TD6003", Setup, "compare the TLS settings with the broker's listener: port, certificate authority, host name, client certificate";
+    /// Kafka did not accept who we are.
+    KAFKA_SASL = "TD6004", Setup, "check the SASL mechanism, the user and the password";
+    /// Kafka knows who we are and does not permit it.
+    KAFKA_DENIED = "TD6005", Setup, "grant this user the operation that is named in the guide on Kafka";
+    /// A topic that is not there and may not be created.
+    KAFKA_TOPIC_MISSING = "TD6006", Setup, "create the topic, or permit its creation in the settings";
+    /// A topic with fewer partitions than declared, or another number than before.
+    KAFKA_PARTITIONS = "TD6007", Setup, "declare the topic's number of partitions, or move to a new topic with more; never add partitions to one in use";
+    /// A topic whose settings lose what must be kept.
+    KAFKA_TOPIC_UNFIT = "TD6008", Setup, "change that setting of the topic, or what is declared about it";
+    /// A record larger than the broker or the settings take.
+    KAFKA_RECORD_TOO_LARGE = "TD6009", Input, "carry a reference instead of the body, or raise the limit here and the topic's max.message.bytes";
+    /// A shared cache that does not answer.
+    REDIS_UNREACHABLE = "TD7001", Retry, "check the address and the server; reads go to the source meanwhile, and it is tried again by itself";
+    /// A login that the shared cache refuses.
+    REDIS_LOGIN = "TD7002", Setup, "check user and password in the address, and the server's ACL";
+    /// A user without the rights that are needed.
+    REDIS_DENIED = "TD7003", Setup, "grant this user the commands and keys that are named in the guide on Redis";
+    /// A key of the shared cache that something else uses.
+    REDIS_KEY_TYPE = "TD7004", Setup, "remove that key, or give this cache a namespace of its own";
+    /// A store without memory left.
+    REDIS_FULL = "TD7005", Setup, "raise maxmemory, or set maxmemory-policy to volatile-lru";
+    /// An eviction policy that takes what must stay, or nothing at all.
+    REDIS_EVICTION = "TD7006", Setup, "set maxmemory-policy to volatile-lru or another volatile policy";
+    /// A server that lacks what the scripts need.
+    REDIS_TOO_OLD = "TD7007", Setup, "use Redis 7.0, Valkey 7.2 or newer";
+    /// An entry of an unknown format.
+    REDIS_FORMAT = "TD7008", Data, "nothing for one: it is loaded again; if they go on, stop whatever else writes under that prefix";
+    /// A Cluster that does not serve every slot.
+    REDIS_CLUSTER = "TD7009", Setup, "assign every slot to a node that answers";
+    /// A bucket that cannot be opened.
+    REDIS_NOT_LIVE = "TD7010", Retry, "look for two deployments that open it in turn; reads go to the source meanwhile";
+    /// A command that the store does not take.
+    REDIS_REFUSED = "TD7011", Setup, "run the doctor against that server, and use Redis 7.0, Valkey 7.2 or newer";
     /// A defect of this program.
     DEFECT = "TD9001", Fatal, "report it with the lines above; durable state is intact and a restart resumes";
 }

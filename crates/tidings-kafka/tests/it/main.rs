@@ -1,1 +1,11 @@
-//! The tests against a real server.
+//! The log against a real broker.
+
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
+mod conformance;
+mod envelope;
+mod faults;
+mod group;
+mod refused;
+mod speed;
+mod support;

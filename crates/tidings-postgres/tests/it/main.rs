@@ -1,1 +1,5 @@
 //! The tests against a real server.
+
+mod conformance;
+mod recovery;
+mod support;

@@ -88,6 +88,47 @@ pub async fn a_batch_becomes_visible_together(log: Arc<dyn Log>) {
     }
 }
 
+/// What a reader sees of a partition beside a writer has no holes and only grows, and an append that has returned is
+/// seen whole, in every partition it spans.
+pub async fn a_batch_becomes_visible_in_order(log: Arc<dyn Log>) {
+    const BATCHES: u64 = 30;
+    const SIZE: u64 = 5;
+    let desk = Arc::new(Desk::new(log, "in-order").await);
+    let last = desk.partition(desk.partitions - 1);
+    let (done, returned) = tokio::sync::watch::channel(0);
+    let writer = {
+        let (desk, last) = (desk.clone(), last.clone());
+        tokio::spawn(async move {
+            for n in 0..BATCHES {
+                let mut batch: Vec<_> = (0..SIZE).map(|i| desk.write(numbered(1 + n * SIZE + i))).collect();
+                batch.push(Append { partition: last.clone(), record: mark(n as i64) });
+                must("append", desk.log.append(&batch).await);
+                done.send_replace(n + 1);
+            }
+        })
+    };
+    super::super::within("reading beside a writer", async {
+        let mut seen = 0;
+        while seen < BATCHES * SIZE {
+            let whole = *returned.borrow();
+            let records = desk.everything(0).await;
+            let versions = versions(&records);
+            let count = versions.len() as u64;
+            assert_eq!(versions, (1..=count).collect::<Vec<_>>(), "a hole, or another order");
+            assert!(count >= seen.max(whole * SIZE), "{count} after {seen}, {whole} batches were acknowledged");
+            let marks = desk.everything(last.index).await;
+            let marks = marks.iter().filter(|stored| matches!(stored.record, Record::Mark(_))).count() as u64;
+            assert!(marks >= whole, "{marks} marks of {whole} acknowledged");
+            seen = count;
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    if let Err(error) = writer.await {
+        panic!("the writer: {error}");
+    }
+}
+
 /// A batch with one record that cannot be written is refused whole.
 pub async fn a_refused_batch_leaves_nothing(log: Arc<dyn Log>) {
     let desk = Desk::new(log, "refused").await;

@@ -1,0 +1,265 @@
+//! Logical decoding: rows as they are committed.
+
+use std::collections::BTreeSet;
+use std::future::Future;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use pgwire_replication::{Lsn, ReplicationClient, ReplicationEvent};
+use tidings_core::port::Cursor;
+use tidings_core::{Code, Error, Result, Time};
+
+use super::claim::Claim;
+use super::control::{Control, Reading};
+use super::slot;
+use super::snapshot::Snapshot;
+use super::window::{Resume, Window};
+use crate::address::Address;
+use crate::fault::stream_fault;
+use crate::row;
+
+use super::pgoutput::Decoder;
+
+/// Messages that may wait between the socket and the window; each is one row.
+const MESSAGES: usize = 64;
+/// A row is refused by the outbox's functions far below this.
+const MESSAGE_BYTES: usize = 64 << 20;
+/// So many rows are handed on at once, before it is asked whether they are all.
+const MANY: usize = 256;
+/// How often the server hears what is acknowledged.
+const STATUS: Duration = Duration::from_millis(250);
+/// From 1970 to 2000, where PostgreSQL's clock begins.
+const EPOCH_MICROS: i64 = 946_684_800_000_000;
+
+/// One replication session. Every transaction it tells of is committed, so its rows are delivered as they come, in
+/// bounded memory however large the transaction is; only acknowledgements wait for its end.
+pub(super) struct Stream {
+    client: ReplicationClient,
+    decoder: Decoder,
+    /// The transaction under way: when it was committed, and the last number before it.
+    inside: Option<(Time, u64)>,
+    /// Every transaction that ended up to here has been read.
+    progress: u64,
+    /// A new slot: first, what the table has.
+    catching_up: Option<Claim>,
+    /// Rows that this snapshot sees were read from the table, or acknowledged before.
+    seen: Snapshot,
+    /// Transactions whose commit the slot may be past already and which were still not visible when the table was read.
+    stragglers: BTreeSet<u64>,
+    /// Everything the snapshot sees ended before this place in the log.
+    candidate: Option<(Snapshot, u64)>,
+    /// What is acknowledged durably.
+    saved: Option<u64>,
+    confirmed_at: Instant,
+}
+
+impl std::fmt::Debug for Stream {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Stream").field("progress", &self.progress).finish_non_exhaustive()
+    }
+}
+
+impl Stream {
+    /// Starts streaming where `resume` says; or, where it or the slot cannot say, from a new slot after what the table has.
+    pub(super) async fn open(address: &Address, name: &str, control: &Control, position: u64, resume: &Resume) -> Result<Self> {
+        let slot = slot::ready(control, name).await?;
+        // The slot never gets ahead of what is saved. If it is ahead, then it is not the one that was left here.
+        let from = resume.lsn.filter(|lsn| !slot.is_new && slot.confirmed <= *lsn);
+        if from.is_none() && resume.lsn.is_some() {
+            control.save(position, &Resume { lsn: None, ..resume.clone() }).await?;
+        }
+        let start = from.unwrap_or(slot.confirmed);
+        let config = address
+            .replication(name, "tidings")
+            .with_start_lsn(Lsn(start))
+            .with_status_interval(STATUS)
+            .with_buffer_size(MESSAGES)
+            .with_max_message_size(MESSAGE_BYTES)
+            .with_application_name("tidings relay stream")
+            .with_options(row::SESSION);
+        let mut client = ReplicationClient::connect(config).await.map_err(stream_fault)?;
+        client.wait_started().await.map_err(stream_fault)?;
+        let seen = resume.done.clone();
+        Ok(Self {
+            client,
+            decoder: Decoder::default(),
+            inside: None,
+            progress: start,
+            catching_up: from.is_none().then(|| Claim::new(resume)),
+            seen,
+            stragglers: BTreeSet::new(),
+            candidate: None,
+            saved: from,
+            confirmed_at: Instant::now(),
+        })
+    }
+
+    /// Reads into the window, at least until there are `limit` rows after `after`, or everything that was visible before
+    /// the call has been read: true.
+    pub(super) async fn fill(&mut self, control: &Control, window: &mut Window, reading: &Reading, after: Cursor, limit: usize) -> Result<bool> {
+        if !self.catch_up(control, window, reading, after, limit).await? {
+            return Ok(false);
+        }
+        self.pump(window, reading, after, limit, Until::Empty).await?;
+        let there = window.count_after(after);
+        if there >= limit || window.is_full() || there >= MANY {
+            return Ok(false);
+        }
+        let (snapshot, flushed) = control.horizon().await?;
+        let until = Until::Progress(flushed, Instant::now() + Duration::from_secs(1));
+        self.pump(window, reading, after, limit, until).await?;
+        if self.progress < flushed || self.inside.is_some() {
+            return Ok(false);
+        }
+        self.admit_stragglers(control, window, reading, &snapshot).await?;
+        if self.candidate.is_none() {
+            self.candidate = Some((snapshot, flushed));
+        }
+        Ok(true)
+    }
+
+    async fn catch_up(&mut self, control: &Control, window: &mut Window, reading: &Reading, after: Cursor, limit: usize) -> Result<bool> {
+        let Some(claim) = &mut self.catching_up else { return Ok(true) };
+        // Taken before the table is read for the last time, so all that it sees will have been read.
+        let (before, _) = control.horizon().await?;
+        if !claim.fill(control, window, reading, after, limit).await? {
+            return Ok(false);
+        }
+        self.seen = before;
+        self.stragglers = self.seen.running();
+        self.catching_up = None;
+        // What ended before the slot began is visible in `seen`, but for the stragglers.
+        window.mark(self.resume(self.progress));
+        Ok(true)
+    }
+
+    /// Where to go on once everything up to here, the end of a transaction, is acknowledged.
+    fn resume(&self, lsn: u64) -> Resume {
+        let lsn = self.stragglers.is_empty().then_some(lsn);
+        Resume { done: self.seen.clone(), next: None, seq: 0, lsn }
+    }
+
+    /// A transaction is in the log before it is visible. One that was committed before the slot began and became visible
+    /// after the table was read would be in neither.
+    async fn admit_stragglers(&mut self, control: &Control, window: &mut Window, reading: &Reading, now: &Snapshot) -> Result<()> {
+        let ended: Vec<_> = self.stragglers.iter().copied().filter(|xid| now.sees(*xid)).collect();
+        if ended.is_empty() {
+            return Ok(());
+        }
+        for row in control.rows_of(&ended, reading).await? {
+            window.push(row);
+        }
+        self.stragglers.retain(|xid| !now.sees(*xid));
+        window.mark(self.resume(self.progress));
+        Ok(())
+    }
+
+    async fn pump(&mut self, window: &mut Window, reading: &Reading, after: Cursor, limit: usize, until: Until) -> Result<()> {
+        while window.count_after(after) < limit && !window.is_full() {
+            let event = match until {
+                Until::Empty => self.ready().await,
+                Until::Progress(place, _) if self.progress >= place && self.inside.is_none() => return Ok(()),
+                Until::Progress(_, deadline) | Until::Row(deadline) => {
+                    let wait = deadline.saturating_duration_since(Instant::now());
+                    tokio::time::timeout(wait, self.client.recv()).await.ok()
+                }
+            };
+            let Some(event) = event else { return Ok(()) };
+            match event.map_err(stream_fault)? {
+                Some(event) => self.on(event, window, reading)?,
+                None => return Err(Error::new(Code::DATABASE_UNREACHABLE, "the replication stream ended")),
+            }
+        }
+        Ok(())
+    }
+
+    /// What has arrived already.
+    async fn ready(&mut self) -> Option<pgwire_replication::Result<Option<ReplicationEvent>>> {
+        let mut next = std::pin::pin!(self.client.recv());
+        std::future::poll_fn(|context| match next.as_mut().poll(context) {
+            Poll::Ready(event) => Poll::Ready(Some(event)),
+            Poll::Pending => Poll::Ready(None),
+        })
+        .await
+    }
+
+    fn on(&mut self, event: ReplicationEvent, window: &mut Window, reading: &Reading) -> Result<()> {
+        match event {
+            ReplicationEvent::Begin { commit_time_micros, .. } => {
+                let time = Time::from_micros(commit_time_micros.saturating_add(EPOCH_MICROS));
+                self.inside = Some((time, window.top()));
+            }
+            ReplicationEvent::XLogData { data, .. } => {
+                let Some(columns) = self.decoder.read(&data)? else { return Ok(()) };
+                let row = reading.row(&columns, self.inside.map(|(time, _)| time));
+                self.stragglers.remove(&row.xid);
+                if !self.seen.sees(row.xid) {
+                    window.push(row);
+                }
+            }
+            ReplicationEvent::Commit { end_lsn, .. } => {
+                self.progress = self.progress.max(end_lsn.0);
+                self.accept_candidate();
+                if self.inside.take().is_some_and(|(_, before)| window.top() > before) {
+                    window.mark(self.resume(end_lsn.0));
+                }
+            }
+            // Inside a transaction it is no promise: the rest is still to come.
+            ReplicationEvent::KeepAlive { wal_end, .. } if  self.inside.is_none() => {
+                self.progress = self.progress.max(wal_end.0);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Once everything that a snapshot sees has been read, a relay can read on from that snapshot, should the slot get lost.
+    fn accept_candidate(&mut self) {
+        if self.stragglers.is_empty() && self.candidate.as_ref().is_some_and(|(_, place)| *place <= self.progress) {
+            if let Some((snapshot, _)) = self.candidate.take() {
+                self.seen = snapshot;
+            }
+        }
+    }
+
+    /// Whether there may be rows after `after`; waits for them until the deadline.
+    pub(super) async fn wait(&mut self, window: &mut Window, reading: &Reading, after: Cursor, deadline: Instant) -> Result<bool> {
+        if self.catching_up.is_none() {
+            self.pump(window, reading, after, 1, Until::Row(deadline)).await?;
+        }
+        Ok(self.catching_up.is_some() || window.is_full() || window.count_after(after) > 0)
+    }
+
+    /// What was saved as acknowledged may be confirmed to the server.
+    pub(super) fn confirm(&mut self, resume: &Resume) {
+        if let Some(lsn) = resume.lsn {
+            self.saved = Some(lsn);
+            self.confirmed_at = Instant::now();
+            self.client.update_applied_lsn(Lsn(lsn));
+        }
+    }
+
+    /// Where to resume if nothing is unacknowledged, and it is time to say so: a quiet outbox must not hold the log back.
+    pub(super) fn idle(&mut self, every: Duration) -> Option<Resume> {
+        if self.inside.is_some() || self.catching_up.is_some() || !self.stragglers.is_empty() {
+            return None;
+        }
+        let due = self.saved.is_none() || (self.confirmed_at.elapsed() >= every && self.saved < Some(self.progress));
+        if !due {
+            return None;
+        }
+        self.accept_candidate();
+        Some(self.resume(self.progress))
+    }
+}
+
+/// When to stop reading from the stream, at the latest.
+#[derive(Debug, Clone, Copy)]
+enum Until {
+    /// Nothing more has arrived.
+    Empty,
+    /// Everything up to a place in the log has been read.
+    Progress(u64, Instant),
+    /// A row was read.
+    Row(Instant),
+}

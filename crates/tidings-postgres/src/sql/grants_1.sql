@@ -1,0 +1,10 @@
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA tidings FROM PUBLIC;
+GRANT USAGE ON SCHEMA tidings TO tidings_writer, tidings_relay;
+GRANT EXECUTE ON FUNCTION tidings.publish(text, text, json, bigint, timestamptz, timestamptz, text, text, bytea),
+    tidings.record(text, text, json, bigint, timestamptz, timestamptz, text, text, bytea) TO tidings_writer;
+GRANT SELECT ON tidings.meta, tidings.outbox, tidings.parked, tidings.relay TO tidings_relay;
+GRANT UPDATE ON tidings.relay TO tidings_relay;
+GRANT INSERT, UPDATE ON tidings.parked TO tidings_relay;
+GRANT EXECUTE ON FUNCTION tidings.timeline(), tidings.maintain(interval, integer) TO tidings_relay;
+
+SELECT tidings.maintain('7 days');
