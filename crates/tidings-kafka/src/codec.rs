@@ -140,7 +140,11 @@ fn read(headers: &[(&str, &[u8])], body: &[u8], limits: &Limits, place: &dyn Dis
         };
     }
     if kind == GAP.as_bytes() {
-        let why = if body.len() > limits.bytes { Cow::from("too long to tell") } else { String::from_utf8_lossy(body) };
+        let why = if body.len() > limits.bytes {
+            Cow::from("too long to tell")
+        } else {
+            String::from_utf8_lossy(body)
+        };
         return Record::Gap(why.into());
     }
     match decode_message(headers.iter().copied(), body, limits) {

@@ -12,13 +12,25 @@ pub(crate) struct Trouble(Mutex<Option<(Code, String)>>);
 impl Trouble {
     /// Notes what the client says by itself. A refusal is not forgotten for a mere failure to connect.
     pub(crate) fn note(&self, error: &KafkaError, reason: &str) {
-        let Some(code) = error.rdkafka_error_code().map(classify) else { return };
+        let code = match error.rdkafka_error_code() {
+            // A broker that knows nothing of TLS hangs up in the middle of it.
+            Some(Kafka::BrokerTransportFailure) if reason.contains("SSL handshake failed") => Code::KAFKA_TLS,
+            Some(code) => classify(code),
+            None => return,
+        };
         if !matches!(code, Code::KAFKA_TLS | Code::KAFKA_SASL | Code::KAFKA_DENIED | Code::KAFKA_UNREACHABLE)
         {
             return;
         }
         let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if code != Code::KAFKA_UNREACHABLE || last.as_ref().is_none_or(|(known, _)| *known == code) {
+        // That all are down is the sum of what was said about each.
+        let is_sum = error.rdkafka_error_code() == Some(Kafka::AllBrokersDown);
+        let tells_more = match &*last {
+            None => true,
+            Some((known, _)) if *known == Code::KAFKA_UNREACHABLE => !is_sum,
+            Some(_) => code != Code::KAFKA_UNREACHABLE,
+        };
+        if tells_more {
             *last = Some((code, reason.to_owned()));
         }
     }
@@ -69,6 +81,8 @@ fn classify(code: Kafka) -> Code {
         Kafka::UnknownTopic | Kafka::UnknownTopicOrPartition | Kafka::UnknownPartition => {
             Code::KAFKA_TOPIC_MISSING
         }
+        // Such as a record without a key in a topic that has come to be compacted.
+        Kafka::InvalidRecord | Kafka::InvalidTimestamp => Code::KAFKA_TOPIC_UNFIT,
         Kafka::MessageSizeTooLarge | Kafka::InvalidMessageSize | Kafka::MessageBatchTooLarge => {
             Code::KAFKA_RECORD_TOO_LARGE
         }

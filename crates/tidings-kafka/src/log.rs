@@ -112,7 +112,8 @@ impl KafkaLog {
             };
             counted = Some((topic, count));
             if append.partition.index >= count {
-                let what = format!("the partition {} does not exist; the topic has {count}", append.partition);
+                let what =
+                    format!("the partition {} does not exist; the topic has {count}", append.partition);
                 return Err(Error::new(Code::SETTING_INVALID, what));
             }
         }
@@ -198,9 +199,9 @@ impl Log for KafkaLog {
     }
 
     fn retain(&self, retention: Retention) -> Boxed<'_, Result<u64>> {
-        Box::pin(async move {
-            if self.settings.removes { retain::retain(self, retention).await } else { Ok(0) }
-        })
+        Box::pin(
+            async move { if self.settings.removes { retain::retain(self, retention).await } else { Ok(0) } },
+        )
     }
 }
 
@@ -235,7 +236,8 @@ impl KafkaLog {
             for (topic, index) in &names {
                 list.add_partition(topic, *index);
             }
-            let found = client.committed_offsets(list, timeout).map_err(|error| trouble.fault(&what, &error))?;
+            let found =
+                client.committed_offsets(list, timeout).map_err(|error| trouble.fault(&what, &error))?;
             names
                 .iter()
                 .map(|(topic, index)| {

@@ -10,13 +10,13 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use rdkafka::Offset as At;
 use rdkafka::TopicPartitionList;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaRespErr;
-use rdkafka::Offset as At;
 use tidings_core::port::{Append, Boxed, Log, Read, ReadLimit, Retention};
 use tidings_core::{Code, Error, Offset, Partition, Position, Result, Time, Topic, name};
 use tokio::sync::mpsc;
@@ -183,7 +183,11 @@ impl Log for Member {
     }
 
     fn commit<'a>(&'a self, group: &'a str, positions: &'a [Position]) -> Boxed<'a, Result<()>> {
-        if group == self.group { Box::pin(Self::commit(self, positions)) } else { self.log.commit(group, positions) }
+        if group == self.group {
+            Box::pin(Self::commit(self, positions))
+        } else {
+            self.log.commit(group, positions)
+        }
     }
 
     fn committed<'a>(
@@ -201,7 +205,10 @@ impl Log for Member {
 
 impl fmt::Debug for Member {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Member").field("group", &self.group).field("held", &self.held()).finish_non_exhaustive()
+        f.debug_struct("Member")
+            .field("group", &self.group)
+            .field("held", &self.held())
+            .finish_non_exhaustive()
     }
 }
 

@@ -57,7 +57,7 @@ struct Client {
 /// What stands at a position.
 pub(crate) enum Opened {
     /// Records, or the head: this reader tells. The head, if it was just asked for.
-    Reader(Lease, Option<Offset>),
+    Reader(Box<Lease>, Option<Offset>),
     /// Nothing that could be read.
     Gap(Offset),
 }
@@ -77,7 +77,7 @@ impl Readers {
     /// The reader that goes on at this position, or a new one.
     pub(crate) async fn open(self: &Arc<Self>, at: &Position) -> Result<Opened> {
         if let Some(reader) = self.lock().take(at) {
-            return Ok(Opened::Reader(Lease { reader: Some(reader), home: self.clone() }, None));
+            return Ok(Opened::Reader(Lease::of(reader, self), None));
         }
         let (readers, at) = (self.clone(), at.clone());
         let what = format!("{} cannot be read", at.partition);
@@ -88,7 +88,7 @@ impl Readers {
                 return Ok(Opened::Gap(earliest));
             }
             let reader = readers.follow(&at)?;
-            Ok(Opened::Reader(Lease { reader: Some(reader), home: readers }, Some(head)))
+            Ok(Opened::Reader(Lease::of(reader, &readers), Some(head)))
         })
         .await
     }
@@ -154,8 +154,7 @@ impl Readers {
                 let consumer = self.config.create_with_context(self.context.clone());
                 let consumer =
                     consumer.map_err(|e| self.context.trouble.fault("Kafka's settings are wrong", &e))?;
-                let client =
-                    Arc::new(Client { consumer: Arc::new(consumer), following: Mutex::default() });
+                let client = Arc::new(Client { consumer: Arc::new(consumer), following: Mutex::default() });
                 client.begin(partition);
                 pool.clients.push(client.clone());
                 return Ok(client);
@@ -254,6 +253,10 @@ pub(crate) struct Lease {
 }
 
 impl Lease {
+    fn of(reader: Reader, home: &Arc<Readers>) -> Box<Self> {
+        Box::new(Self { reader: Some(reader), home: home.clone() })
+    }
+
     pub(crate) fn reader(&mut self) -> Option<&mut Reader> {
         self.reader.as_mut()
     }

@@ -40,6 +40,17 @@ struct Live {
     given_up: Mutex<bool>,
 }
 
+/// A record on its way to the producer.
+type Handed<'a> = BaseRecord<'a, str, [u8], Arc<Flight>>;
+
+/// What became of it.
+enum HandOver<'a> {
+    Done,
+    /// There is no room now.
+    Full(Handed<'a>),
+    Failed(KafkaError),
+}
+
 impl Writer {
     pub(crate) fn new(config: ClientConfig, context: Context, deadline: Duration) -> Self {
         Self { config, context, deadline, live: Mutex::default() }
@@ -85,9 +96,11 @@ impl Writer {
             (record.key, record.payload) = (out.key, out.body);
             loop {
                 match live.hand_over(record, flight) {
-                    Ok(()) => break,
-                    Err((error, back)) if is_full(&error) => record = back,
-                    Err((error, _)) => return Err(self.fault(&flight.failure().unwrap_or(error))),
+                    HandOver::Done => break,
+                    HandOver::Full(back) => record = back,
+                    HandOver::Failed(error) => {
+                        return Err(self.fault(&flight.failure().unwrap_or(error)));
+                    }
                 }
                 // Room comes with an answer; those who wait look again by themselves if another took it.
                 let _ = tokio::time::timeout(Duration::from_millis(5), live.room.notified()).await;
@@ -132,20 +145,18 @@ impl Writer {
 }
 
 impl Live {
-    fn hand_over<'a>(
-        &self,
-        record: BaseRecord<'a, str, [u8], Arc<Flight>>,
-        flight: &Flight,
-    ) -> std::result::Result<(), (KafkaError, BaseRecord<'a, str, [u8], Arc<Flight>>)> {
+    fn hand_over<'a>(&self, record: Handed<'a>, flight: &Flight) -> HandOver<'a> {
         let given_up = lock(&self.given_up);
-        if *given_up {
-            return Err((KafkaError::MessageProduction(RDKafkaErrorCode::PurgeQueue), record));
-        }
-        let Some(producer) = &self.producer else {
-            return Err((KafkaError::Canceled, record));
+        let Some(producer) = self.producer.as_ref().filter(|_| !*given_up) else {
+            return HandOver::Failed(KafkaError::MessageProduction(RDKafkaErrorCode::PurgeQueue));
         };
         flight.took_off();
-        producer.send(record).inspect_err(|_| flight.landed(None))
+        let Err((error, back)) = producer.send(record) else { return HandOver::Done };
+        flight.landed(None);
+        match error {
+            KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull) => HandOver::Full(back),
+            error => HandOver::Failed(error),
+        }
     }
 
     fn purge(&self) {
@@ -235,10 +246,6 @@ impl ProducerContext for Deliveries {
         flight.landed(result.as_ref().err().map(|(error, _)| error.clone()));
         self.room.notify_one();
     }
-}
-
-fn is_full(error: &KafkaError) -> bool {
-    matches!(error, KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull))
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -53,7 +53,8 @@ impl Address {
         }
         let text = if kept.is_empty() { base.to_owned() } else { format!("{base}?{}", kept.join("&")) };
         // The parser's own error may quote what it choked on, which may be the password.
-        let mut config: Config = text.parse().map_err(|_| invalid("is not of the form postgresql://user@host/database"))?;
+        let mut config: Config =
+            text.parse().map_err(|_| invalid("is not of the form postgresql://user@host/database"))?;
         if config.get_hosts().is_empty() || config.get_dbname().is_none() {
             return Err(invalid("names no host or no database"));
         }
@@ -160,8 +161,18 @@ mod tests {
     #[test]
     fn an_address_is_read_and_its_password_never_shown() {
         let address = Address::parse("postgresql://u:secret@db.example.com:6432/pricing").unwrap();
-        assert_eq!(format!("{address} {address:?}"), "db.example.com:6432/pricing db.example.com:6432/pricing");
-        for bad in ["", "db", "postgresql://u:secret@host", "postgresql://u:secret@h/d?sslmode=verify-full", "postgresql://u:secret@h:port/d", "postgresql://u:secret@h/d?sslmode=maybe"] {
+        assert_eq!(
+            format!("{address} {address:?}"),
+            "db.example.com:6432/pricing db.example.com:6432/pricing"
+        );
+        for bad in [
+            "",
+            "db",
+            "postgresql://u:secret@host",
+            "postgresql://u:secret@h/d?sslmode=verify-full",
+            "postgresql://u:secret@h:port/d",
+            "postgresql://u:secret@h/d?sslmode=maybe",
+        ] {
             let error = Address::parse(bad).unwrap_err();
             assert_eq!(error.code(), Code::SETTING_INVALID, "{bad}");
             assert!(!error.to_string().contains("secret"), "{error}");

@@ -139,9 +139,12 @@ impl PostgresOutbox {
                 let slot = slot.clone().unwrap_or_else(|| self.address.slot());
                 let from = Instant::now();
                 let stream = loop {
-                    let opened = Stream::open(&self.address, &slot, &control, progress.position, &progress.resume);
+                    let opened =
+                        Stream::open(&self.address, &slot, &control, progress.position, &progress.resume);
                     match Box::pin(opened).await {
-                        Err(e) if e.code() == Code::SLOT_IN_USE && from.elapsed() < self.settings.patience => {
+                        Err(e)
+                            if e.code() == Code::SLOT_IN_USE && from.elapsed() < self.settings.patience =>
+                        {
                             tokio::time::sleep(SLOT_POLL).await;
                         }
                         opened => break opened.map_err(|e| e.at(&self.address))?,
@@ -282,7 +285,9 @@ impl Outbox for PostgresOutbox {
             loop {
                 let left = at_most.saturating_sub(from.elapsed());
                 let slice = left.min(PATIENCE / 2);
-                if self.step(async |outbox, core| core.wait(outbox, after, slice).await).await? || slice == left {
+                if self.step(async |outbox, core| core.wait(outbox, after, slice).await).await?
+                    || slice == left
+                {
                     return Ok(());
                 }
             }

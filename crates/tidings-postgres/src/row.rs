@@ -6,18 +6,33 @@ use tidings_core::{Code, Data, Entity, Error, Event, Result, Stamp, Time, Timeli
 
 /// The columns, in the order of [`Columns`].
 pub(crate) const NAMES: [&str; 15] = [
-    "seq", "id", "xid", "aggregatetype", "aggregateid", "type", "timeline", "version", "time", "effectivefrom",
-    "effectiveuntil", "traceparent", "contenttype", "payload", "body",
+    "seq",
+    "id",
+    "xid",
+    "aggregatetype",
+    "aggregateid",
+    "type",
+    "timeline",
+    "version",
+    "time",
+    "effectivefrom",
+    "effectiveuntil",
+    "traceparent",
+    "contenttype",
+    "payload",
+    "body",
 ];
 
 /// What the replication session is told, so that text means the same in both.
 pub(crate) const SESSION: &str = "-c datestyle=ISO -c timezone=UTC -c bytea_output=hex";
 
-/// The relay's ordinary session. Its progress need not survive a crash of the server: what is forgotten is sent again.
+/// The relay's ordinary session. The server notices within half a minute that nobody is there any more, and frees the
+/// lease. Its progress need not survive a crash of the server: what is forgotten is sent again.
 /// Statistics of a table whose rows come and go are always stale: sequential scans are never right here.
 pub(crate) const SESSION_RELAY: &str = "-c datestyle=ISO -c timezone=UTC -c bytea_output=hex \
     -c synchronous_commit=off -c default_transaction_isolation=read\\ committed \
-    -c default_transaction_read_only=off -c enable_seqscan=off";
+    -c default_transaction_read_only=off -c enable_seqscan=off \
+    -c tcp_keepalives_idle=10 -c tcp_keepalives_interval=5 -c tcp_keepalives_count=3";
 
 /// The values of one row.
 pub(crate) type Columns<'a> = [Option<&'a str>; NAMES.len()];
@@ -121,7 +136,9 @@ mod tests {
 
     fn columns() -> Columns<'static> {
         let mut columns = [None; NAMES.len()];
-        for (at, text) in [(0, "7"), (1, "id"), (2, "99"), (3, "price"), (4, "a/b"), (5, "a.B"), (6, "2"), (7, "5")] {
+        for (at, text) in
+            [(0, "7"), (1, "id"), (2, "99"), (3, "price"), (4, "a/b"), (5, "a.B"), (6, "2"), (7, "5")]
+        {
             columns[at] = Some(text);
         }
         columns[8] = Some("2026-11-23 20:00:00.123456+00");
@@ -144,10 +161,14 @@ mod tests {
 
     #[test]
     fn what_is_no_event_is_told_apart() {
-        for (at, text) in [(4, ""), (5, "a\nb"), (7, "0"), (7, "-1"), (8, "infinity"), (14, "\\x0"), (6, "x")] {
+        for (at, text) in [(4, ""), (5, "a\nb"), (7, "0"), (7, "-1"), (8, "infinity"), (14, "\\x0"), (6, "x")]
+        {
             let mut columns = columns();
             columns[at] = Some(text);
-            assert!(row(&columns, &"/pricing".into(), None, Time::from_micros(0)).event.is_err(), "{at} {text:?}");
+            assert!(
+                row(&columns, &"/pricing".into(), None, Time::from_micros(0)).event.is_err(),
+                "{at} {text:?}"
+            );
         }
     }
 }

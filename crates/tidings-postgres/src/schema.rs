@@ -107,10 +107,16 @@ pub async fn install(client: &Client) -> Result<Plan> {
     let row = client.query_typed_one(sql, &[]).await.map_err(fault)?;
     let (version, encoding): (i64, String) = (row.get(0), row.get(1));
     if version < 140_000 {
-        return Err(Error::new(Code::SERVER_TOO_OLD, format!("the server is PostgreSQL {}", version / 10_000)));
+        return Err(Error::new(
+            Code::SERVER_TOO_OLD,
+            format!("the server is PostgreSQL {}", version / 10_000),
+        ));
     }
     if encoding != "UTF8" {
-        return Err(Error::new(Code::SETTING_INVALID, format!("the database's encoding is {encoding}, not UTF8")));
+        return Err(Error::new(
+            Code::SETTING_INVALID,
+            format!("the database's encoding is {encoding}, not UTF8"),
+        ));
     }
     let from = installed(client).await?;
     from.map_or(Ok(()), check_version)?;
@@ -191,7 +197,8 @@ pub async fn parked(client: &Client, limit: usize) -> Result<Vec<Parked>> {
 
 /// The installed version; `None` if there is no outbox here.
 async fn installed(client: &impl GenericClient) -> Result<Option<i64>> {
-    let there = client.query_typed_one("SELECT to_regclass('tidings.meta') IS NOT NULL", &[]).await.map_err(fault)?;
+    let there =
+        client.query_typed_one("SELECT to_regclass('tidings.meta') IS NOT NULL", &[]).await.map_err(fault)?;
     if !there.get::<_, bool>(0) {
         return Ok(None);
     }

@@ -56,9 +56,8 @@ impl Draw {
 
     /// In ascending order, each at most once.
     fn parts(&mut self) -> Vec<(usize, Option<Stamp>)> {
-        let all = 0..THINGS;
-        all.filter_map(|thing| self.chance(2).then(|| (thing, (!self.chance(3)).then(|| self.stamp()))))
-            .collect()
+        let chosen: Vec<_> = (0..THINGS).filter(|_| self.chance(2)).collect();
+        chosen.into_iter().map(|thing| (thing, (!self.chance(3)).then(|| self.stamp()))).collect()
     }
 }
 
@@ -115,7 +114,8 @@ fn pick<'a>(
 impl World {
     async fn new(seed: u64) -> Self {
         let server = Redis::start(&[]).unwrap();
-        let level = RedisLevel::connect(Settings::new(&server.url(), "model")).await.unwrap();
+        let settings = Settings { timeout: Duration::from_secs(10), ..Settings::new(&server.url(), "model") };
+        let level = RedisLevel::connect(settings).await.unwrap();
         let mut world = Self {
             server,
             level,

@@ -17,7 +17,7 @@ while read -r line; do pid=$line; done
 if [ -n "$pid" ]; then
     # What is paused could not hear.
     kill -CONT "$pid" $(cat "/proc/$pid/task/$pid/children")
-    kill -QUIT "$pid"
+    kill -"$2" "$pid"
     tries=0
     while kill -0 "$pid" && [ "$tries" -lt 20 ]; do sleep 0.1; tries=$((tries + 1)); done
     kill -KILL "$pid"
@@ -36,11 +36,16 @@ pub(crate) struct Home {
 impl Home {
     /// An empty one, for the server of this name.
     pub(crate) fn new(name: &'static str) -> Result<Self> {
+        Self::with_end(name, "KILL")
+    }
+
+    /// The same for a server whose children end by themselves only if they are told by this signal.
+    pub(crate) fn with_end(name: &'static str, signal: &str) -> Result<Self> {
         let prefix = format!("tidings-{}-", name.to_lowercase());
         let directory = tempfile::Builder::new().prefix(&prefix).tempdir();
         let directory = directory.context("cannot make a temporary directory")?;
         let mut guard = Command::new("sh");
-        guard.args(["-c", GUARD, "guard"]).arg(directory.path());
+        guard.args(["-c", GUARD, "guard"]).arg(directory.path()).arg(signal);
         guard.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
         process::own_group(&mut guard);
         let guard = guard.spawn().context("cannot start sh")?;
@@ -52,12 +57,12 @@ impl Home {
         self.directory.path()
     }
 
-    /// Starts the server, which writes into this directory alone, and waits until it is ready: `is_ready` is shown its log.
+    /// Starts the server, which writes into this directory alone, and waits until `is_ready` says so.
     pub(crate) fn start(
         &mut self,
         command: Command,
         timeout: Duration,
-        is_ready: impl FnMut(&Path) -> bool,
+        is_ready: impl FnMut(&Process) -> bool,
     ) -> Result<()> {
         ensure!(self.process.is_none(), "{} runs already", self.name);
         let process = self.process.insert(Process::spawn(self.name, command, self.log_path())?);

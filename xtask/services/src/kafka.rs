@@ -8,8 +8,9 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 
 use crate::home::Home;
-use crate::{attempt, port, process};
+use crate::{attempt, port};
 
+mod archive;
 mod java;
 mod libraries;
 mod probe;
@@ -47,6 +48,7 @@ pub struct Kafka {
     home: Home,
     port: u16,
     is_encrypted: bool,
+    options: Vec<String>,
 }
 
 impl Kafka {
@@ -57,12 +59,11 @@ impl Kafka {
     ///
     /// Java 17 or Kafka itself is not here and cannot be fetched, or the broker does not answer: with the end of its log.
     pub fn start(settings: &[(&str, &str)]) -> Result<Self> {
-        attempt::at_free_ports(|| {
-            let mut server = Self::prepare(settings)?;
-            server.format()?;
-            server.run()?;
-            Ok(server)
-        })
+        if let Err(error) = archive::make() {
+            eprintln!("Kafka will start more slowly: {error:#}");
+        }
+        let option = archive::path().ok().and_then(|path| archive::option(&path));
+        Self::start_with(settings, &option.iter().map(String::as_str).collect::<Vec<_>>())
     }
 
     /// Where clients connect: `host:port`.
@@ -135,6 +136,16 @@ impl Kafka {
         self.run()
     }
 
+    fn start_with(settings: &[(&str, &str)], options: &[&str]) -> Result<Self> {
+        attempt::at_free_ports(|| {
+            let mut server = Self::prepare(settings)?;
+            server.options.extend(options.iter().map(|option| (*option).to_owned()));
+            server.format()?;
+            server.run()?;
+            Ok(server)
+        })
+    }
+
     fn prepare(settings: &[(&str, &str)]) -> Result<Self> {
         let home = Home::new("Kafka")?;
         let (port, controller) = (port::free()?, port::free()?);
@@ -147,13 +158,13 @@ impl Kafka {
         }
         let is_encrypted = properties.get("listeners").is_some_and(|listeners| listeners.contains("SSL://"));
         let lines = properties.iter().map(|(name, value)| format!("{name}={value}\n"));
-        let server = Self { home, port, is_encrypted };
+        let server = Self { home, port, is_encrypted, options: vec!["-Xmx512m".to_owned()] };
         std::fs::write(server.properties(), lines.collect::<String>())?;
         Ok(server)
     }
 
     fn format(&self) -> Result<()> {
-        let mut format = java::command("kafka.tools.StorageTool", &["-XX:TieredStopAtLevel=1"])?;
+        let mut format = java::command("kafka.tools.StorageTool", &["-XX:TieredStopAtLevel=1".to_owned()])?;
         format.args(["format", "-t", &cluster_id(), "-c"]).arg(self.properties());
         let output = format.stdin(Stdio::null()).output().context("cannot start java")?;
         if !output.status.success() {
@@ -164,12 +175,12 @@ impl Kafka {
     }
 
     fn run(&mut self) -> Result<()> {
-        let mut kafka = java::command("kafka.Kafka", &["-Xmx512m"])?;
+        let mut kafka = java::command("kafka.Kafka", &self.options)?;
         kafka.arg(self.properties()).current_dir(self.home.path());
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, self.port));
         let is_encrypted = self.is_encrypted;
-        self.home.start(kafka, Duration::from_secs(120), |log| {
-            process::read_log(log).contains(STARTED) && (is_encrypted || probe::answers(address))
+        self.home.start(kafka, Duration::from_secs(120), |process| {
+            process.log().contains(STARTED) && (is_encrypted || probe::answers(address))
         })
     }
 

@@ -155,7 +155,7 @@ impl Postgres {
     }
 
     fn prepare(programs: PathBuf) -> Result<Self> {
-        let home = Home::new("PostgreSQL")?;
+        let home = Home::with_end("PostgreSQL", "QUIT")?;
         if found::is_root() {
             give(home.path())?;
         }
@@ -192,8 +192,10 @@ impl Postgres {
         let mut postgres = self.program("postgres")?;
         postgres.arg("-D").arg(self.data());
         let (psql, url, port) = (self.programs.join("psql"), self.url(), self.port);
+        let data = self.data().display().to_string();
         self.home.start(postgres, Duration::from_secs(60), |_| {
-            TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok() && query(&psql, &url, "SELECT 1").is_ok()
+            TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok()
+                && query(&psql, &url, "SHOW data_directory").is_ok_and(|answer| answer == data)
         })
     }
 

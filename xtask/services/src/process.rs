@@ -111,19 +111,20 @@ impl Process {
         Ok(())
     }
 
-    /// Waits until `is_ready` says so, which is shown the log. An end of the server, and a deadline, are errors that show
-    /// the end of its log.
+    /// Waits until `is_ready` says so. An end of the server, and a deadline, are errors that show the end of its log.
+    ///
+    /// Who answers at its port is not enough: that may be somebody else's server, which was there first.
     pub(crate) fn wait_until(
         &mut self,
         timeout: Duration,
-        mut is_ready: impl FnMut(&Path) -> bool,
+        mut is_ready: impl FnMut(&Self) -> bool,
     ) -> Result<()> {
         let deadline = Instant::now() + timeout;
         loop {
             if let Some(status) = self.child.try_wait()? {
                 bail!("{} ended ({status}) instead of starting{}", self.name, self.log_tail());
             }
-            if is_ready(&self.log) {
+            if is_ready(self) {
                 return Ok(());
             }
             if Instant::now() > deadline {
@@ -133,8 +134,13 @@ impl Process {
         }
     }
 
+    /// What it has said; nothing if it has not begun to.
+    pub(crate) fn log(&self) -> String {
+        read_log(&self.log)
+    }
+
     fn log_tail(&self) -> String {
-        let log = read_log(&self.log);
+        let log = self.log();
         let lines: Vec<_> = log.lines().collect();
         let tail = lines.get(lines.len().saturating_sub(TAIL_LINES)..).unwrap_or_default();
         if tail.is_empty() {
@@ -156,7 +162,10 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        let _ = self.kill();
+        if self.kill().is_err() {
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+        }
     }
 }
 

@@ -164,8 +164,9 @@ impl Redis {
         }
         redis.current_dir(self.home.path());
         let (port, password) = (self.port, self.password().map(str::to_owned));
-        self.home.start(redis, Duration::from_secs(30), |_| {
-            resp::command(port, password.as_deref(), &["PING"]).is_ok_and(|answer| answer == "PONG")
+        self.home.start(redis, Duration::from_secs(30), |process| {
+            let info = resp::command(port, password.as_deref(), &["INFO"]).unwrap_or_default();
+            info.contains(&format!("process_id:{}\r\n", process.pid())) && info.contains("loading:0\r\n")
         })
     }
 

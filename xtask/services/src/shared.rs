@@ -198,7 +198,8 @@ fn answers(address: &str) -> bool {
 /// Servers that this program runs for all tests; they end with it.
 #[derive(Debug)]
 pub struct Shared {
-    servers: Vec<Server>,
+    /// Held, not used: each ends when it is dropped.
+    _servers: Vec<Server>,
     addresses: Addresses,
 }
 
@@ -219,9 +220,25 @@ impl Shared {
     ///
     /// What each that does not start says; the others are stopped.
     pub fn start(services: &[Service]) -> Result<Self> {
+        Self::start_or_use(services, given)
+    }
+
+    /// Starts these side by side, whatever the environment says.
+    ///
+    /// # Errors
+    ///
+    /// As [`Shared::start`].
+    pub fn start_new(services: &[Service]) -> Result<Self> {
+        Self::start_or_use(services, |_| None)
+    }
+
+    fn start_or_use(services: &[Service], given: fn(Service) -> Option<String>) -> Result<Self> {
+        let start = |service| match given(service) {
+            Some(address) => Ok(Server::Given(service, address)),
+            None => Server::start(service),
+        };
         let outcomes: Vec<_> = std::thread::scope(|scope| {
-            let starts: Vec<_> =
-                services.iter().map(|service| scope.spawn(|| Server::start(*service))).collect();
+            let starts: Vec<_> = services.iter().map(|service| scope.spawn(|| start(*service))).collect();
             starts.into_iter().map(std::thread::ScopedJoinHandle::join).collect()
         });
         let (mut servers, mut failures) = (Vec::new(), Vec::new());
@@ -237,25 +254,17 @@ impl Shared {
         }
         let addresses =
             servers.iter().map(|server| (server.service().variable().to_owned(), server.address())).collect();
-        Ok(Self { servers, addresses: Addresses { pid: std::process::id(), addresses } })
+        Ok(Self { _servers: servers, addresses: Addresses { pid: std::process::id(), addresses } })
     }
 
     /// Where they are.
     pub fn addresses(&self) -> &Addresses {
         &self.addresses
     }
-
-    /// Which of them were started here, and not given by the environment.
-    pub fn started(&self) -> impl Iterator<Item = Service> {
-        self.servers.iter().filter(|server| !matches!(server, Server::Given(..))).map(Server::service)
-    }
 }
 
 impl Server {
     fn start(service: Service) -> Result<Self> {
-        if let Some(address) = given(service) {
-            return Ok(Self::Given(service, address));
-        }
         Ok(match service {
             Service::Postgres => Self::Postgres(Postgres::start(&[])?),
             Service::PostgresStandby => Self::Pair(PostgresPair::start(&[])?),

@@ -12,9 +12,11 @@ const CORE_MAY_USE: &[&str] = &["base64", "jiff", "serde", "serde_json"];
 const LIBRARIES: &[(&str, &[&str])] = &[
     (CORE, &[]),
     ("tidings-derive", &[]),
+    ("services", &[]),
     ("tidings-testkit", &[CORE]),
     ("tidings", &[CORE, "tidings-derive"]),
     ("tidings-postgres", &[CORE]),
+    ("tidings-redis", &[CORE]),
     ("tidings-sqlite", &[CORE]),
     ("tidings-sqlx", &[CORE]),
     ("tidings-kafka", &[CORE]),
@@ -26,6 +28,7 @@ const TESTS_MAY_USE: &[(&str, &[&str])] = &[
     // Its suites are shown on the ports in memory; a defect is planted there, and the suite must find it.
     ("tidings-testkit", &["tidings"]),
     ("tidings-postgres", &["tidings-testkit", "services"]),
+    ("tidings-redis", &["tidings-testkit", "services"]),
     ("tidings-sqlite", &["tidings-testkit"]),
     ("tidings-sqlx", &["tidings-testkit", "tidings-sqlite"]),
     ("tidings-kafka", &["tidings-testkit", "services"]),

@@ -80,11 +80,15 @@ pub struct Retention {
 ///
 /// Offsets in a partition start at 0 and have no holes. Appends of one call become visible together, in the order
 /// given, and are durable when the call returns.
+///
+/// A log of several servers may fall short of this in two ways, and nothing may rely on more: a batch may become visible
+/// part by part, but in each partition always as a prefix of it; and there may be offsets without a record, which a read
+/// passes over. No record ever stands behind one of its batch that is missing, because a mark would vouch for it.
 pub trait Log: Send + Sync {
     /// How many partitions a topic has. Creates the topic if it is new; the number never changes afterwards.
     fn partitions<'a>(&'a self, topic: &'a Topic) -> Boxed<'a, Result<u32>>;
 
-    /// Appends all or nothing. An error may mean that it was done but the answer was lost.
+    /// Appends all or nothing, or in each partition a prefix. An error may mean that it was done but the answer was lost.
     fn append<'a>(&'a self, batch: &'a [Append]) -> Boxed<'a, Result<()>>;
 
     /// Reads forward from `from`.

@@ -11,9 +11,10 @@ use crate::reader::number;
 /// Applies a retention to the topics that this log was asked for, and to no other.
 pub(super) async fn retain(log: &KafkaLog, retention: Retention) -> Result<u64> {
     let mut removed = 0;
-    let partitions = log.topics.known().into_iter().flat_map(|(topic, count)| {
-        (0..count).map(move |index| Partition { topic: topic.clone(), index })
-    });
+    let partitions =
+        log.topics.known().into_iter().flat_map(|(topic, count)| {
+            (0..count).map(move |index| Partition { topic: topic.clone(), index })
+        });
     let mut left = retention.bytes;
     for partition in partitions {
         let (earliest, head) = log.bounds(&partition).await?;

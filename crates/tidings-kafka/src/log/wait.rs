@@ -56,7 +56,7 @@ async fn any(arrived: &[Arc<Notify>]) {
 }
 
 /// A reader to which nothing came although the brokers have something.
-async fn stuck(readers: &Arc<Readers>, leases: &mut [Lease]) -> Result<Option<usize>> {
+async fn stuck(readers: &Arc<Readers>, leases: &mut [Box<Lease>]) -> Result<Option<usize>> {
     for (index, lease) in leases.iter_mut().enumerate() {
         let Some(reader) = lease.reader() else { continue };
         let partition = reader.at().partition.clone();

@@ -4,11 +4,11 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rdkafka::Offset as At;
 use rdkafka::consumer::Consumer;
 use rdkafka::consumer::base_consumer::PartitionQueue;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::Message;
-use rdkafka::Offset as At;
 use tidings_core::envelope::Limits;
 use tidings_core::port::{ReadLimit, Stored};
 use tidings_core::{Offset, Position};
@@ -124,7 +124,8 @@ impl Reader {
     /// Up to where it is known that there is no further record: what transactions leave behind is passed over.
     pub(crate) fn passed(&self) -> Offset {
         let positions = self.client.consumer.position().ok();
-        let found = positions.as_ref().and_then(|list| list.find_partition(&self.topic, number(&self.at.partition)));
+        let found =
+            positions.as_ref().and_then(|list| list.find_partition(&self.topic, number(&self.at.partition)));
         match found.map(|found| found.offset()) {
             Some(At::Offset(raw)) => offset(raw).max(self.at.offset),
             _ => self.at.offset,

@@ -30,7 +30,9 @@ pub(super) fn check_partitions(
     wanted: &TopicSettings,
 ) -> Result<()> {
     let what = match known {
-        Some(known) if known != found => format!("the topic {name} had {known} partitions and now has {found}"),
+        Some(known) if known != found => {
+            format!("the topic {name} had {known} partitions and now has {found}")
+        }
         _ if found < wanted.partitions => {
             format!("the topic {name} has {found} partitions, fewer than the {} declared", wanted.partitions)
         }
@@ -55,7 +57,8 @@ pub(super) fn check<'a>(
         return unfit("cleanup.policy", "compaction removes events that nobody may have read".to_owned());
     }
     if let Some(keep) = settings.topics.keep
-        && number("retention.ms").is_some_and(|kept| kept >= 0 && u128::from(kept.unsigned_abs()) < keep.as_millis())
+        && number("retention.ms")
+            .is_some_and(|kept| kept >= 0 && u128::from(kept.unsigned_abs()) < keep.as_millis())
     {
         let why = format!("records must be kept for {} ms", keep.as_millis());
         return unfit("retention.ms", why);

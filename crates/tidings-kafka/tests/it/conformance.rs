@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use tidings_core::port::{Boxed, Log};
 use tidings_core::Result;
+use tidings_core::port::{Boxed, Log};
 use tidings_kafka::{KafkaLog, KafkaSettings};
 use tidings_testkit::conformance::{self, LogHome};
 

@@ -148,8 +148,12 @@ async fn events_marks_and_gaps_are_written_as_cloudevents() {
     let notice = Event { data: Data::Empty, ..event("price/42", 8) };
     let own = |record| Append { partition: at(0, 0).partition, record };
     let mark = Mark { time: Time::from_micros(-5), head: u64::MAX };
-    let batch =
-        [write(0, full), write(0, notice), own(Record::Mark(mark)), own(Record::Gap("row 7 is no event".into()))];
+    let batch = [
+        write(0, full),
+        write(0, notice),
+        own(Record::Mark(mark)),
+        own(Record::Gap("row 7 is no event".into())),
+    ];
     log.append(&batch).await.unwrap();
     let read = plain(&broker, &name, 4);
     let expected = |list: &[(&str, &str)]| -> Vec<(String, String)> {
@@ -175,10 +179,15 @@ async fn events_marks_and_gaps_are_written_as_cloudevents() {
     assert_eq!((read[0].key(), read[0].payload()), (Some(&b"price/42"[..]), Some(&br#"{"cents":7}"#[..])));
     assert_eq!(read[1].payload(), None, "no data is the null value");
     let own = |kind: &str, id: &str| {
-        vec![("ce_specversion", "1.0".to_owned()), ("ce_type", kind.to_owned()), ("ce_source", "/tidings/pricing".to_owned()), ("ce_id", id.to_owned())]
-            .into_iter()
-            .map(|(key, value)| (key.to_owned(), value))
-            .collect::<Vec<_>>()
+        vec![
+            ("ce_specversion", "1.0".to_owned()),
+            ("ce_type", kind.to_owned()),
+            ("ce_source", "/tidings/pricing".to_owned()),
+            ("ce_id", id.to_owned()),
+        ]
+        .into_iter()
+        .map(|(key, value)| (key.to_owned(), value))
+        .collect::<Vec<_>>()
     };
     let mut mark = own("tidings.Mark", "-5/18446744073709551615");
     mark.extend(expected(&[("ce_marktime", "-5"), ("ce_markhead", "18446744073709551615")]));
@@ -203,7 +212,11 @@ async fn transactions_of_others_leave_holes_that_are_passed_over() {
         producer.begin_transaction().unwrap();
         send(&producer, &name, (&binary, None));
         producer.flush(LONG).unwrap();
-        if commits { producer.commit_transaction(LONG).unwrap() } else { producer.abort_transaction(LONG).unwrap() }
+        if commits {
+            producer.commit_transaction(LONG).unwrap()
+        } else {
+            producer.abort_transaction(LONG).unwrap()
+        }
     };
     [true, false, true, false].into_iter().for_each(transaction);
     let read = records(&*log, at(0, 0)).await;
@@ -212,7 +225,9 @@ async fn transactions_of_others_leave_holes_that_are_passed_over() {
     let head = log.bounds(&at(0, 0).partition).await.unwrap().1;
     assert_eq!(head.0, 8);
     for from in [5, 6, 8] {
-        let Read::Records(none) = log.read(&at(0, from), ReadLimit::default()).await.unwrap() else { panic!() };
+        let Read::Records(none) = log.read(&at(0, from), ReadLimit::default()).await.unwrap() else {
+            panic!()
+        };
         assert!(none.is_empty(), "from {from}");
         let positions = [at(0, from)];
         let wait = log.wait(&positions);

@@ -10,7 +10,7 @@ use rdkafka::message::{DeliveryResult, Header, Headers, Message, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, Producer, ProducerContext, ThreadedProducer};
 use rdkafka::{ClientConfig, Offset as At, TopicPartitionList};
 use tidings_core::Event;
-use tidings_core::envelope::encode_binary;
+use tidings_core::envelope::{Limits, decode_message, encode_binary};
 use tidings_core::port::{Append, Log, Read, ReadLimit};
 use tidings_kafka::{KafkaLog, KafkaSettings};
 
@@ -108,7 +108,7 @@ async fn ours_produce(log: &Arc<KafkaLog>, batches: &[Vec<Append>], writers: usi
     began.elapsed()
 }
 
-fn bare_consume(broker: &str, name: &str, count: u64) -> Duration {
+fn bare_consume(broker: &str, name: &str, count: u64, decodes: bool) -> Duration {
     let mut config = ClientConfig::new();
     for (key, value) in [
         ("bootstrap.servers", broker),
@@ -136,9 +136,15 @@ fn bare_consume(broker: &str, name: &str, count: u64) -> Duration {
         let message = consumer.poll(Duration::from_secs(60)).unwrap().unwrap();
         bytes += message.payload().unwrap().len();
         let headers = message.headers().unwrap();
+        if decodes {
+            let found: Vec<_> = headers.iter().map(|h| (h.key, h.value.unwrap_or_default())).collect();
+            let event = decode_message(found.iter().copied(), message.payload().unwrap(), &Limits::default());
+            assert!(event.is_ok());
+            continue;
+        }
         bytes += headers.iter().map(|header| header.value.map_or(0, <[u8]>::len)).sum::<usize>();
     }
-    assert!(bytes > 0);
+    assert!(bytes > 0 || decodes);
     began.elapsed()
 }
 
@@ -174,9 +180,35 @@ fn median(mut rates: Vec<f64>) -> f64 {
     rates[rates.len() / 2]
 }
 
+/// What this process has used of the processors.
+fn cpu() -> Duration {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
+    let (_, after) = stat.rsplit_once(')').unwrap();
+    let ticks: u64 = after.split_whitespace().skip(11).take(2).map(|n| n.parse::<u64>().unwrap()).sum();
+    Duration::from_millis(10 * ticks)
+}
+
+/// Rates by the clock, and microseconds of processor time per event.
+struct Rates(Vec<f64>, Vec<f64>);
+
+impl Rates {
+    fn add(&mut self, count: u64, took: Duration, before: Duration) {
+        self.0.push(rate(count, took));
+        self.1.push((cpu() - before).as_secs_f64() * 1e6 / count as f64);
+    }
+
+    fn show(&self, what: &str, bare: &Self) {
+        let (rate, used) = (median(self.0.clone()), median(self.1.clone()));
+        let (whole, least) = (rate / median(bare.0.clone()), median(bare.1.clone()) / used);
+        println!(
+            "{what}: {rate:.0}/s ({whole:.2}x by the clock), {used:.2} us of processor each ({least:.2}x)"
+        );
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "a measurement; run it in release"]
-async fn produce_and_consume_against_the_bare_client() {
+async fn produce_against_the_bare_client() {
     let Some(broker) = broker() else { return };
     let settings = settings(&broker, PARTITIONS);
     let name = format!("{}{}", settings.prefix, topic());
@@ -186,20 +218,43 @@ async fn produce_and_consume_against_the_bare_client() {
     let appends: Vec<_> =
         events.iter().enumerate().map(|(number, event)| write(place(number), event.clone())).collect();
     let batches: Vec<Vec<Append>> = appends.chunks(BATCH).map(<[Append]>::to_vec).collect();
-    let mut rates = [const { Vec::new() }; 5];
-    let mut written = 0;
+    let [mut plain, mut one, mut four] = [const { Rates(Vec::new(), Vec::new()) }; 3];
     for _ in 0..ROUNDS {
-        rates[0].push(rate(EVENTS, bare_produce(&bare, &name, &events)));
-        rates[1].push(rate(EVENTS, ours_produce(&ours, &batches, 1).await));
-        rates[2].push(rate(EVENTS, ours_produce(&ours, &batches, 4).await));
-        written += 3 * EVENTS;
+        let before = cpu();
+        plain.add(EVENTS, bare_produce(&bare, &name, &events), before);
+        let before = cpu();
+        one.add(EVENTS, ours_produce(&ours, &batches, 1).await, before);
+        let before = cpu();
+        four.add(EVENTS, ours_produce(&ours, &batches, 4).await, before);
     }
+    plain.show("produce, bare", &plain);
+    one.show(&format!("produce, appends of {BATCH} one after another"), &plain);
+    four.show("produce, four such at a time", &plain);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "a measurement; run it in release"]
+async fn consume_against_the_bare_client() {
+    let Some(broker) = broker() else { return };
+    let settings = settings(&broker, PARTITIONS);
+    let name = format!("{}{}", settings.prefix, topic());
+    log(settings.clone()).await;
+    let (producer, events) = (bare_producer(&broker), events());
+    let written = 4 * EVENTS;
+    for _ in 0..4 {
+        bare_produce(&producer, &name, &events);
+    }
+    let [mut plain, mut decoded, mut ours] = [const { Rates(Vec::new(), Vec::new()) }; 3];
     for _ in 0..ROUNDS {
-        rates[3].push(rate(written, bare_consume(&broker, &name, written)));
-        rates[4].push(rate(written, ours_consume(&settings, written).await));
+        let before = cpu();
+        plain.add(written, bare_consume(&broker, &name, written, false), before);
+        let before = cpu();
+        decoded.add(written, bare_consume(&broker, &name, written, true), before);
+        let before = cpu();
+        ours.add(written, ours_consume(&settings, written).await, before);
     }
-    let [bare_in, one, four, bare_out, out] = rates.map(median);
-    println!("produce: bare {bare_in:.0}/s; appends of {BATCH} one after another {one:.0}/s ({:.2}x), four at a time {four:.0}/s ({:.2}x)",
-        one / bare_in, four / bare_in);
-    println!("consume: bare {bare_out:.0}/s; four lanes {out:.0}/s ({:.2}x)", out / bare_out);
+    plain.show("consume, bare", &plain);
+    decoded.show("consume, bare, each message decoded to an event", &plain);
+    ours.show("consume, four lanes", &plain);
+    ours.show("the same, against the decoded", &decoded);
 }

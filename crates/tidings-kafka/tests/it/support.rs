@@ -6,9 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use services::Service;
 use tidings_core::port::{Append, Log, Read, ReadLimit, Record, Stored};
-use tidings_core::{
-    Data, Entity, Event, Offset, Partition, Position, Stamp, Time, Topic, Version, Window,
-};
+use tidings_core::{Data, Entity, Event, Offset, Partition, Position, Stamp, Time, Topic, Version, Window};
 use tidings_kafka::{KafkaLog, KafkaSettings};
 
 /// The shared broker; `None`, with a word why, where tests run without servers.

@@ -94,15 +94,21 @@ impl Control {
         number(&self.client, sql).await.map(Time::from_micros)
     }
 
-    /// What is visible now, and how far the log was flushed after that: everything that the snapshot sees ended before.
-    pub(super) async fn horizon(&self) -> Result<(Snapshot, u64)> {
-        let sql = "SELECT pg_current_snapshot()::text, (pg_current_wal_flush_lsn() - '0/0'::pg_lsn)::bigint";
-        let row = self.client.query_typed_one(sql, &[]).await.map_err(fault)?;
-        Ok((Snapshot::parse(row.get(0))?, unsigned(row.get(1))))
+    /// What is visible now, and how far the log was flushed and written after that.
+    pub(super) async fn horizon(&self) -> Result<Horizon> {
+        let row =
+            self.client.query_typed_one(include_str!("../sql/horizon.sql"), &[]).await.map_err(fault)?;
+        let snapshot = Snapshot::parse(row.get(0))?;
+        Ok(Horizon { snapshot, flushed: unsigned(row.get(1)), written: unsigned(row.get(2)) })
     }
 
     /// Rows that are visible now and were not in `done`, oldest first, and what is visible now.
-    pub(super) async fn fresh(&self, done: &Snapshot, limit: usize, reading: &Reading) -> Result<(Vec<Row>, Option<Snapshot>)> {
+    pub(super) async fn fresh(
+        &self,
+        done: &Snapshot,
+        limit: usize,
+        reading: &Reading,
+    ) -> Result<(Vec<Row>, Option<Snapshot>)> {
         let parameters: [&(dyn ToSql + Sync); 2] = [&&*done.text, &signed(limit)];
         let found = self.client.query(&self.fresh, &parameters).await.map_err(fault)?;
         let snapshot = found.first().map(|row| Snapshot::parse(row.get(row::NAMES.len()))).transpose()?;
@@ -110,7 +116,14 @@ impl Control {
     }
 
     /// Rows after `seq` that are visible in `next` and were not in `done`, oldest first.
-    pub(super) async fn rest(&self, done: &Snapshot, next: &Snapshot, seq: i64, limit: usize, reading: &Reading) -> Result<Vec<Row>> {
+    pub(super) async fn rest(
+        &self,
+        done: &Snapshot,
+        next: &Snapshot,
+        seq: i64,
+        limit: usize,
+        reading: &Reading,
+    ) -> Result<Vec<Row>> {
         let parameters: [&(dyn ToSql + Sync); 4] = [&&*done.text, &&*next.text, &seq, &signed(limit)];
         let found = self.client.query(&self.rest, &parameters).await.map_err(fault)?;
         Ok(reading.rows(&found))
@@ -145,7 +158,8 @@ impl Control {
             (&resume.seq, Type::INT8),
             (&lsn, Type::INT8),
         ];
-        let saved = self.client.query_typed(include_str!("../sql/save.sql"), &parameters).await.map_err(fault)?;
+        let saved =
+            self.client.query_typed(include_str!("../sql/save.sql"), &parameters).await.map_err(fault)?;
         if saved.is_empty() {
             return Err(Error::new(Code::FENCED, "another relay has taken over"));
         }
@@ -168,6 +182,16 @@ impl Control {
     }
 }
 
+/// A moment of the source.
+pub(super) struct Horizon {
+    /// What was visible.
+    pub(super) snapshot: Snapshot,
+    /// What was visible and durable, ended before this place in the log.
+    pub(super) flushed: u64,
+    /// What was visible, ended before this place.
+    pub(super) written: u64,
+}
+
 /// How rows become events.
 #[derive(Debug, Clone)]
 pub(super) struct Reading {
@@ -183,13 +207,16 @@ impl Reading {
     }
 
     fn rows(&self, found: &[Answer]) -> Vec<Row> {
-        found.iter().map(|answer| {
-            let mut columns: Columns<'_> = [None; row::NAMES.len()];
-            for (at, column) in columns.iter_mut().enumerate() {
-                *column = answer.get(at);
-            }
-            self.row(&columns, None)
-        }).collect()
+        found
+            .iter()
+            .map(|answer| {
+                let mut columns: Columns<'_> = [None; row::NAMES.len()];
+                for (at, column) in columns.iter_mut().enumerate() {
+                    *column = answer.get(at);
+                }
+                self.row(&columns, None)
+            })
+            .collect()
     }
 }
 

@@ -10,7 +10,7 @@ use tidings_core::port::Cursor;
 use tidings_core::{Code, Error, Result, Time};
 
 use super::claim::Claim;
-use super::control::{Control, Reading};
+use super::control::{Control, Horizon, Reading};
 use super::slot;
 use super::snapshot::Snapshot;
 use super::window::{Resume, Window};
@@ -61,7 +61,13 @@ impl std::fmt::Debug for Stream {
 
 impl Stream {
     /// Starts streaming where `resume` says; or, where it or the slot cannot say, from a new slot after what the table has.
-    pub(super) async fn open(address: &Address, name: &str, control: &Control, position: u64, resume: &Resume) -> Result<Self> {
+    pub(super) async fn open(
+        address: &Address,
+        name: &str,
+        control: &Control,
+        position: u64,
+        resume: &Resume,
+    ) -> Result<Self> {
         let slot = slot::ready(control, name).await?;
         // The slot never gets ahead of what is saved. If it is ahead, then it is not the one that was left here.
         let from = resume.lsn.filter(|lsn| !slot.is_new && slot.confirmed <= *lsn);
@@ -96,7 +102,14 @@ impl Stream {
 
     /// Reads into the window, at least until there are `limit` rows after `after`, or everything that was visible before
     /// the call has been read: true.
-    pub(super) async fn fill(&mut self, control: &Control, window: &mut Window, reading: &Reading, after: Cursor, limit: usize) -> Result<bool> {
+    pub(super) async fn fill(
+        &mut self,
+        control: &Control,
+        window: &mut Window,
+        reading: &Reading,
+        after: Cursor,
+        limit: usize,
+    ) -> Result<bool> {
         if !self.catch_up(control, window, reading, after, limit).await? {
             return Ok(false);
         }
@@ -105,7 +118,7 @@ impl Stream {
         if there >= limit || window.is_full() || there >= MANY {
             return Ok(false);
         }
-        let (snapshot, flushed) = control.horizon().await?;
+        let Horizon { snapshot, flushed, written } = control.horizon().await?;
         let until = Until::Progress(flushed, Instant::now() + Duration::from_secs(1));
         self.pump(window, reading, after, limit, until).await?;
         if self.progress < flushed || self.inside.is_some() {
@@ -113,15 +126,22 @@ impl Stream {
         }
         self.admit_stragglers(control, window, reading, &snapshot).await?;
         if self.candidate.is_none() {
-            self.candidate = Some((snapshot, flushed));
+            self.candidate = Some((snapshot, written));
         }
         Ok(true)
     }
 
-    async fn catch_up(&mut self, control: &Control, window: &mut Window, reading: &Reading, after: Cursor, limit: usize) -> Result<bool> {
+    async fn catch_up(
+        &mut self,
+        control: &Control,
+        window: &mut Window,
+        reading: &Reading,
+        after: Cursor,
+        limit: usize,
+    ) -> Result<bool> {
         let Some(claim) = &mut self.catching_up else { return Ok(true) };
         // Taken before the table is read for the last time, so all that it sees will have been read.
-        let (before, _) = control.horizon().await?;
+        let before = control.horizon().await?.snapshot;
         if !claim.fill(control, window, reading, after, limit).await? {
             return Ok(false);
         }
@@ -141,7 +161,13 @@ impl Stream {
 
     /// A transaction is in the log before it is visible. One that was committed before the slot began and became visible
     /// after the table was read would be in neither.
-    async fn admit_stragglers(&mut self, control: &Control, window: &mut Window, reading: &Reading, now: &Snapshot) -> Result<()> {
+    async fn admit_stragglers(
+        &mut self,
+        control: &Control,
+        window: &mut Window,
+        reading: &Reading,
+        now: &Snapshot,
+    ) -> Result<()> {
         let ended: Vec<_> = self.stragglers.iter().copied().filter(|xid| now.sees(*xid)).collect();
         if ended.is_empty() {
             return Ok(());
@@ -154,7 +180,14 @@ impl Stream {
         Ok(())
     }
 
-    async fn pump(&mut self, window: &mut Window, reading: &Reading, after: Cursor, limit: usize, until: Until) -> Result<()> {
+    async fn pump(
+        &mut self,
+        window: &mut Window,
+        reading: &Reading,
+        after: Cursor,
+        limit: usize,
+        until: Until,
+    ) -> Result<()> {
         while window.count_after(after) < limit && !window.is_full() {
             let event = match until {
                 Until::Empty => self.ready().await,
@@ -205,7 +238,7 @@ impl Stream {
                 }
             }
             // Inside a transaction it is no promise: the rest is still to come.
-            ReplicationEvent::KeepAlive { wal_end, .. } if  self.inside.is_none() => {
+            ReplicationEvent::KeepAlive { wal_end, .. } if self.inside.is_none() => {
                 self.progress = self.progress.max(wal_end.0);
             }
             _ => {}
@@ -215,15 +248,21 @@ impl Stream {
 
     /// Once everything that a snapshot sees has been read, a relay can read on from that snapshot, should the slot get lost.
     fn accept_candidate(&mut self) {
-        if self.stragglers.is_empty() && self.candidate.as_ref().is_some_and(|(_, place)| *place <= self.progress) {
-            if let Some((snapshot, _)) = self.candidate.take() {
-                self.seen = snapshot;
-            }
+        let progress = self.progress;
+        let passed = |candidate: &mut (Snapshot, u64)| candidate.1 <= progress;
+        if let Some((snapshot, _)) = self.candidate.take_if(|c| self.stragglers.is_empty() && passed(c)) {
+            self.seen = snapshot;
         }
     }
 
     /// Whether there may be rows after `after`; waits for them until the deadline.
-    pub(super) async fn wait(&mut self, window: &mut Window, reading: &Reading, after: Cursor, deadline: Instant) -> Result<bool> {
+    pub(super) async fn wait(
+        &mut self,
+        window: &mut Window,
+        reading: &Reading,
+        after: Cursor,
+        deadline: Instant,
+    ) -> Result<bool> {
         if self.catching_up.is_none() {
             self.pump(window, reading, after, 1, Until::Row(deadline)).await?;
         }
@@ -244,7 +283,8 @@ impl Stream {
         if self.inside.is_some() || self.catching_up.is_some() || !self.stragglers.is_empty() {
             return None;
         }
-        let due = self.saved.is_none() || (self.confirmed_at.elapsed() >= every && self.saved < Some(self.progress));
+        let due = self.saved.is_none()
+            || (self.confirmed_at.elapsed() >= every && self.saved < Some(self.progress));
         if !due {
             return None;
         }

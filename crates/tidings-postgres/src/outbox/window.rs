@@ -161,7 +161,10 @@ mod tests {
         let mut window = window(4);
         assert!(window.is_full());
         window.make_room(Cursor(3));
-        assert_eq!((cursors(&window, 0), window.has_dropped(Cursor(1)), window.has_dropped(Cursor(2))), (vec![3, 4], true, false));
+        assert_eq!(
+            (cursors(&window, 0), window.has_dropped(Cursor(1)), window.has_dropped(Cursor(2))),
+            (vec![3, 4], true, false)
+        );
         window.make_room(Cursor(0));
         assert_eq!(cursors(&window, 3), [4], "what was not handed out yet stays");
         assert_eq!((window.seq(Cursor(4)), window.seq(Cursor(1))), (Some(40), None));

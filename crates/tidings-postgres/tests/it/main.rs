@@ -1,5 +1,12 @@
 //! The tests against a real server.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod bad_input;
 mod conformance;
+mod doctor;
+mod pitfalls;
+mod publishing;
 mod recovery;
 mod support;
+mod volume;

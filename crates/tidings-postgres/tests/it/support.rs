@@ -48,8 +48,10 @@ impl Database {
         Self { admin: server.to_owned(), url: format!("{base}/{name}"), name }
     }
 
-    pub(crate) fn url(&self) -> &str {
-        &self.url
+    /// The address as another user.
+    pub(crate) fn url_as(&self, user: &str, password: &str) -> String {
+        let (_, host) = self.url.rsplit_once('@').unwrap();
+        format!("postgres://{user}:{password}@{host}")
     }
 
     pub(crate) fn slot(&self) -> String {
@@ -66,11 +68,6 @@ impl Database {
 
     pub(crate) async fn open(&self, discovery: Discovery) -> Arc<PostgresOutbox> {
         PostgresOutbox::open(&self.address(), settings(discovery)).await.unwrap()
-    }
-
-    /// Commits these in one transaction.
-    pub(crate) async fn commit(&self, drafts: &[Draft]) -> Vec<Stamp> {
-        commit(&mut self.connect().await, drafts).await
     }
 }
 

@@ -1,1 +1,11 @@
-//! The tests against a real server.
+//! The tests against real servers.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod cluster;
+mod conformance;
+mod measure;
+mod outages;
+mod races;
+mod refusals;
+mod support;

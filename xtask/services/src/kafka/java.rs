@@ -12,8 +12,14 @@ use crate::found;
 const OLDEST: u32 = 17;
 
 /// One of Kafka's programs, with its class path; arguments can be added.
-pub(super) fn command(class: &str, options: &[&str]) -> Result<Command> {
+pub(super) fn command(class: &str, options: &[String]) -> Result<Command> {
     let java = program()?;
+    let number = number(&version()?);
+    ensure!(
+        number.is_some_and(|number| number >= OLDEST),
+        "Kafka needs Java {OLDEST} or newer, and {} is another; install a newer one and set JAVA_HOME",
+        java.display()
+    );
     let mut libraries = libraries::directory()?.into_os_string();
     libraries.push("/*");
     let mut command = Command::new(java);
@@ -26,26 +32,27 @@ pub(super) fn command(class: &str, options: &[&str]) -> Result<Command> {
     Ok(command)
 }
 
-fn program() -> Result<PathBuf> {
-    let java = found::or_install("Java", "default-jre-headless", || {
-        let home = std::env::var_os("JAVA_HOME").map(|home| Path::new(&home).join("bin/java"));
-        home.filter(|path| path.is_file()).or_else(|| found::on_path("java"))
-    })?;
-    let output = Command::new(&java).arg("-version").output().context("cannot start java")?;
+/// What Java calls its version.
+pub(super) fn version() -> Result<String> {
+    let output = Command::new(program()?).arg("-version").output().context("cannot start java")?;
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    let version = version(&said).with_context(|| format!("`java -version` says {said:?}"))?;
-    ensure!(
-        version >= OLDEST,
-        "Kafka needs Java {OLDEST} or newer, and {} is Java {version}; install a newer one and set JAVA_HOME",
-        java.display()
-    );
-    Ok(java)
+    quoted(&said).with_context(|| format!("`java -version` says {said:?}"))
 }
 
-/// The number before the first dot of the quoted version; before 9 that was always 1.
-fn version(said: &str) -> Option<u32> {
-    let quoted = said.split('"').nth(1)?;
-    quoted.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
+fn program() -> Result<PathBuf> {
+    found::or_install("Java", "default-jre-headless", || {
+        let home = std::env::var_os("JAVA_HOME").map(|home| Path::new(&home).join("bin/java"));
+        home.filter(|path| path.is_file()).or_else(|| found::on_path("java"))
+    })
+}
+
+fn quoted(said: &str) -> Option<String> {
+    said.split('"').nth(1).map(str::to_owned)
+}
+
+/// The number before the first dot; before 9 that was always 1.
+fn number(version: &str) -> Option<u32> {
+    version.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
 }
 
 #[cfg(test)]
@@ -61,7 +68,7 @@ mod tests {
             ("java version \"1.8.0_402\"", Some(1)),
             ("command not found", None),
         ] {
-            assert_eq!(version(said), expected, "{said}");
+            assert_eq!(quoted(said).and_then(|version| number(&version)), expected, "{said}");
         }
     }
 }

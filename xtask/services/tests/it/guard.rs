@@ -21,10 +21,10 @@ fn nothing_is_left_when_the_program_is_killed() {
         return hold().unwrap();
     }
     let mut holder = Holder::start().unwrap();
-    let (pids, directories) = holder.servers().unwrap();
-    assert!(
-        pids.iter().all(|pid| is_running(*pid)) && directories.iter().all(|path| Path::new(path).exists())
-    );
+    let (mut pids, directories) = holder.servers().unwrap();
+    // A child that has ended is nobody's while its parent is paused.
+    pids.retain(|pid| is_running(*pid));
+    assert!(directories.iter().all(|path| Path::new(path).exists()));
     assert!(pids.len() > 4 && directories.len() == 3, "{pids:?} {directories:?}");
     holder.0.kill().unwrap();
     until(|| !pids.iter().any(|pid| is_running(*pid)));

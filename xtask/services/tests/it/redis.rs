@@ -30,6 +30,8 @@ fn an_old_dump_comes_back_and_does_not_stay() {
     let mut server = Redis::start(&[("requirepass", "secret")]).unwrap();
     server.command(&["SET", "key", "old"]).unwrap();
     let dump = server.dump().unwrap();
+    server.restart().unwrap();
+    assert_eq!(server.command(&["GET", "key"]).unwrap(), "", "the dump did not stay either");
     server.command(&["SET", "key", "new"]).unwrap();
     server.restore(&dump).unwrap();
     assert_eq!(server.command(&["GET", "key"]).unwrap(), "old");

@@ -11,7 +11,7 @@ fn addresses_are_found_while_their_servers_run_and_not_after() {
     }
     let target = tempfile::tempdir().unwrap();
     assert!(Addresses::running(target.path()).unwrap().is_none());
-    let shared = Shared::start(&[Service::Postgres, Service::Redis]).unwrap();
+    let shared = Shared::start_new(&[Service::Postgres, Service::Redis]).unwrap();
     let addresses = shared.addresses().clone();
     addresses.write(target.path()).unwrap();
     let read = Addresses::running(target.path()).unwrap().unwrap();

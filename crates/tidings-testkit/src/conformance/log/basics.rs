@@ -115,7 +115,10 @@ pub async fn a_batch_becomes_visible_in_order(log: Arc<dyn Log>) {
             let versions = versions(&records);
             let count = versions.len() as u64;
             assert_eq!(versions, (1..=count).collect::<Vec<_>>(), "a hole, or another order");
-            assert!(count >= seen.max(whole * SIZE), "{count} after {seen}, {whole} batches were acknowledged");
+            assert!(
+                count >= seen.max(whole * SIZE),
+                "{count} after {seen}, {whole} batches were acknowledged"
+            );
             let marks = desk.everything(last.index).await;
             let marks = marks.iter().filter(|stored| matches!(stored.record, Record::Mark(_))).count() as u64;
             assert!(marks >= whole, "{marks} marks of {whole} acknowledged");
