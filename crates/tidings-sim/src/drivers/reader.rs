@@ -274,7 +274,7 @@ fn is_loose(draw: &Draw, spec: &Spec, shown: &Shown) -> bool {
     let shows = |spec: &&Spec| {
         [FIRST, SECOND].into_iter().any(|key| entities(spec.shape, key).contains(&shown.entity))
     };
-    let is_shared = || draw.specs.iter().filter(shows).count() > 1 || draw.has(Fault::Wipe);
+    let is_shared = || draw.specs.iter().filter(shows).count() > 1;
     is_bare && is_shared() || !draw.specs.iter().any(|spec| spec.heard)
 }
 
