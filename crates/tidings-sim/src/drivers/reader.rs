@@ -12,7 +12,6 @@ use super::host::{Host, Process};
 use super::load::{Answer, Answered, entities};
 use super::names::{BARE, FIRST, SECOND};
 use super::stage::{Stage, Who, nanos_at, wall_at};
-use crate::fault::Fault;
 use crate::mutant::Mutant;
 use crate::tally::Sometimes;
 
