@@ -12,6 +12,7 @@
 //! - [`rule`]: the accept rule;
 //! - [`floors`]: the bounded memory of floors, and what forgetting costs;
 //! - [`landing`]: whether a load is kept, and what may be said of an answer;
+//! - [`shown`]: what answers without versions have shown, and the bounded memory of it;
 //! - [`knowledge`]: how far a copy has caught up, by the marks it has applied.
 //!
 //! Races R1-R14 of the literature on caches are named tests of the toolkit, which runs this with atomics and locks.
@@ -20,11 +21,13 @@ pub mod floors;
 pub mod knowledge;
 pub mod landing;
 pub mod rule;
+pub mod shown;
 
 pub use floors::{Floors, Limits, Raised};
 pub use knowledge::{Knowledge, Known};
 pub use landing::{Claim, Doubt, Ticket};
 pub use rule::{Held, Refusal, Standing, stands};
+pub use shown::{Shown, Turn};
 
 /// The fence's own order of events. Zero is before the first invalidation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]

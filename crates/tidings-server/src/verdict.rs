@@ -112,7 +112,7 @@ pub(crate) fn proofs(violations: &[Violation], shown: usize) -> String {
 /// One record as a line: times in seconds of the run, and no more of what it shows than can be read.
 fn line(record: &Record) -> String {
     match record {
-        Record::Baseline { entity, stamp } => format!("before {entity} version {stamp}"),
+        Record::Baseline { entity, stamp, .. } => format!("before {entity} version {stamp}"),
         Record::Commit(c) => {
             let ended = c.ended.map_or_else(|| "never acknowledged".to_owned(), at);
             let what = if c.deleted { "delete" } else { "commit" };

@@ -55,7 +55,7 @@ enum Task {
         /// Only this one
         #[arg(long, value_parser = named)]
         mutant: Option<Mutant>,
-        /// How many seeds a batch may take [default: 100000 at core depth, 20000 at drivers depth]
+        /// How many seeds a batch may take before the mutant has survived it [default: 2000000]
         #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
         seeds: Option<u64>,
         /// How many batches of seeds, each from another start
@@ -190,18 +190,29 @@ fn run_hunt(
     }
     let json = common.json()?;
     let mut progress = Progress::new();
+    let (mut unwritten, mut headed) = (None, false);
     let hunted = hunt::run(plan, worlds, stop, &mut |news| match news {
         hunt::News::Progress { done, all } => progress.hunt(done, all),
+        hunt::News::Hunted(hunted) => {
+            progress.clear();
+            let head =
+                if std::mem::replace(&mut headed, true) { String::new() } else { report::hunt_head() + "\n" };
+            let written = writeln!(out, "{head}{}", report::hunted(hunted)).and_then(|()| out.flush());
+            unwritten = unwritten.take().or(written.err());
+        }
         hunt::News::Stuck { mutant, depth, seed } => {
             progress.clear();
             end_stuck(depth, Some(mutant), seed)
         }
     });
     drop(progress);
+    if let Some(error) = unwritten {
+        return Err(error.into());
+    }
     if hunted.is_empty() {
         bail!("no mutant was hunted, and so nothing is shown");
     }
-    write!(out, "{}", report::hunted(&hunted))?;
+    writeln!(out, "{}", report::hunt_end(&hunted))?;
     if stop.load(Ordering::Relaxed) {
         writeln!(out, "interrupted by hand; mutants that were not hunted to the end are not shown")?;
     }

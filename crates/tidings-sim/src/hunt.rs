@@ -16,6 +16,9 @@ use crate::worlds::Worlds;
 /// Where the batches start: far from each other.
 const APART: u64 = 1_000_000_007;
 
+/// How many seeds a batch takes at most before its mutant has survived it. A batch ends with the first that notices.
+pub const MOST_SEEDS: u64 = 2_000_000;
+
 /// What is to be hunted.
 #[derive(Debug, Clone)]
 pub struct Plan {
@@ -25,7 +28,7 @@ pub struct Plan {
     pub mutant: Option<Mutant>,
     /// How many batches of seeds, each from another start.
     pub batches: u32,
-    /// How many seeds a batch may take; `None` for what is usual at its depth.
+    /// How many seeds a batch may take; `None` for [`MOST_SEEDS`].
     pub seeds: Option<u64>,
     /// On how many threads.
     pub threads: usize,
@@ -90,7 +93,9 @@ struct Caught {
 
 /// What can be heard of a hunt while it goes on.
 #[derive(Debug)]
-pub enum News {
+pub enum News<'a> {
+    /// All batches of this one are through.
+    Hunted(&'a Hunted),
     /// So many batches of all of them are done.
     Progress {
         /// Done.
@@ -110,7 +115,12 @@ pub enum News {
 }
 
 /// Hunts all mutants of the plan; those that were not hunted to the end when `stop` became true are left out.
-pub fn run(plan: &Plan, worlds: Worlds<'_>, stop: &AtomicBool, listen: &mut dyn FnMut(News)) -> Vec<Hunted> {
+pub fn run(
+    plan: &Plan,
+    worlds: Worlds<'_>,
+    stop: &AtomicBool,
+    listen: &mut dyn FnMut(News<'_>),
+) -> Vec<Hunted> {
     let jobs = jobs(plan);
     let next = AtomicUsize::new(0);
     let pulses = pulse::several(plan.threads);
@@ -136,8 +146,12 @@ pub fn run(plan: &Plan, worlds: Worlds<'_>, stop: &AtomicBool, listen: &mut dyn 
         loop {
             match receive.recv_timeout(BEAT) {
                 Ok((job, caught)) => {
-                    note(&mut hunted, job, caught);
                     done += 1;
+                    if let Some(hunted) = note(&mut hunted, job, caught)
+                        && u32::try_from(hunted.batches()) == Ok(plan.batches)
+                    {
+                        listen(News::Hunted(hunted));
+                    }
                 }
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
@@ -158,11 +172,7 @@ fn jobs(plan: &Plan) -> Vec<Job> {
     let mut jobs = Vec::new();
     for &mutant in Mutant::ALL.iter().filter(|mutant| plan.mutant.is_none_or(|only| only == **mutant)) {
         for &depth in mutant.depths().iter().filter(|depth| plan.depth.is_none_or(|only| only == **depth)) {
-            let usual = match depth {
-                Depth::Core => 100_000,
-                Depth::Drivers => 20_000,
-            };
-            let limit = plan.seeds.unwrap_or(usual);
+            let limit = plan.seeds.unwrap_or(MOST_SEEDS);
             jobs.extend((0..plan.batches).map(|batch| Job { mutant, depth, batch, limit }));
         }
     }
@@ -195,7 +205,8 @@ fn hunt(at: usize, job: Job, worlds: Worlds<'_>, stop: &AtomicBool, pulse: &Puls
     Some(Caught { needed: None, broke: String::new(), passed_over })
 }
 
-fn note(hunted: &mut Vec<Hunted>, job: Job, caught: Caught) {
+/// What is known by now of the mutant that this batch was about.
+fn note(hunted: &mut Vec<Hunted>, job: Job, caught: Caught) -> Option<&Hunted> {
     let Job { mutant, depth, limit, .. } = job;
     let known = hunted.iter().position(|hunted| hunted.mutant == mutant && hunted.depth == depth);
     let at = known.unwrap_or_else(|| {
@@ -203,7 +214,7 @@ fn note(hunted: &mut Vec<Hunted>, job: Job, caught: Caught) {
         hunted.push(Hunted { mutant, depth, needed, missed, limit, broke, passed_over: 0 });
         hunted.len() - 1
     });
-    let Some(hunted) = hunted.get_mut(at) else { return };
+    let hunted = hunted.get_mut(at)?;
     hunted.passed_over += caught.passed_over;
     match caught.needed {
         Some(needed) => {
@@ -213,6 +224,7 @@ fn note(hunted: &mut Vec<Hunted>, job: Job, caught: Caught) {
         }
         None => hunted.missed += 1,
     }
+    Some(hunted)
 }
 
 #[cfg(test)]

@@ -43,6 +43,9 @@ use draw::Setup;
 use pool::Pool;
 use stage::{START, Stage};
 
+/// How many steps there are at most once everything was committed and read that is to be.
+const AFTERWARDS: u32 = 16;
+
 /// The world of the core depth.
 pub struct Machines {
     judge: Judge,
@@ -93,7 +96,12 @@ impl World for Machines {
         };
         begin(stage, actors);
         line_up(&setup, turns);
-        for _ in 0..setup.steps {
+        let mut left = setup.steps;
+        while left > 0 {
+            left -= 1;
+            if actors.is_over(stage) {
+                left = left.min(AFTERWARDS);
+            }
             // Zero is "no further step".
             let turn = stage.choices.below(u32::try_from(turns.len() * 16).unwrap_or(u32::MAX)) as usize;
             if turn == 0 {
@@ -151,13 +159,14 @@ fn line_up(setup: &Setup, turns: &mut Vec<Actor>) {
     turns.extend([Actor::Writer; 2]);
     turns.extend((0..setup.relays).map(Actor::Relay));
     for copy in 0..setup.copies {
-        turns.extend([Actor::Feed(copy), Actor::Feed(copy), Actor::Loads(copy), Actor::Loads(copy)]);
+        turns.extend(std::iter::repeat_n(Actor::Feed(copy), setup.turns.feeds));
+        turns.extend(std::iter::repeat_n(Actor::Loads(copy), setup.turns.loads));
     }
     if setup.projection.is_some() {
         turns.push(Actor::Group);
     }
     turns.extend((0..setup.readers).flat_map(|reader| [Actor::Reader(reader); 2]));
-    turns.extend([Actor::Mishap; 2]);
+    turns.extend(std::iter::repeat_n(Actor::Mishap, setup.turns.mishaps));
 }
 
 const FAULTS: &[Fault] = &[

@@ -143,33 +143,39 @@ fn bound(totals: &Totals) -> String {
     words.replace("; ", ";\n             ")
 }
 
-/// The mutants, a line each.
+/// What stands above the lines of the mutants.
 #[must_use]
-pub fn hunted(all: &[Hunted]) -> String {
-    let mut text =
-        format!("{:<34} {:<8} {:>6}  {:<32} breaks\n", "guard left out", "depth", "found", "seeds needed");
-    for hunted in all {
-        let Hunted { mutant, depth, needed, limit, .. } = hunted;
-        let found = format!("{}/{}", needed.len(), hunted.batches());
-        let spread = match (hunted.median(), needed.first(), needed.last()) {
-            (Some(median), Some(min), Some(max)) => {
-                format!("{} ({} .. {})", grouped(median), grouped(*min), grouped(*max))
-            }
-            _ => format!("SURVIVED {} seeds", grouped(*limit)),
-        };
-        let broke: Vec<_> = hunted.broke.keys().cloned().collect();
-        let mut broke = broke.join(", ");
-        if hunted.passed_over > 0 {
-            let _ = write!(broke, " ({} seeds fail without it too)", grouped(hunted.passed_over));
+pub fn hunt_head() -> String {
+    format!("{:<34} {:<8} {:>6}  {:<32} breaks", "guard left out", "depth", "found", "seeds needed")
+}
+
+/// The line of a mutant.
+#[must_use]
+pub fn hunted(hunted: &Hunted) -> String {
+    let Hunted { mutant, depth, needed, limit, .. } = hunted;
+    let found = format!("{}/{}", needed.len(), hunted.batches());
+    let spread = match (hunted.median(), needed.first(), needed.last()) {
+        (Some(median), Some(min), Some(max)) => {
+            format!("{} ({} .. {})", grouped(median), grouped(*min), grouped(*max))
         }
-        let depth = depth.to_string();
-        let line = format!("{:<34} {depth:<8} {found:>6}  {spread:<32} {broke}", mutant.name());
-        let _ = writeln!(text, "{}", line.trim_end());
+        _ => format!("SURVIVED {} seeds", grouped(*limit)),
+    };
+    let broke: Vec<_> = hunted.broke.keys().cloned().collect();
+    let mut broke = broke.join(", ");
+    if hunted.passed_over > 0 {
+        let _ = write!(broke, " ({} seeds fail without it too)", grouped(hunted.passed_over));
     }
+    let depth = depth.to_string();
+    let line = format!("{:<34} {depth:<8} {found:>6}  {spread:<32} {broke}", mutant.name());
+    line.trim_end().to_owned()
+}
+
+/// The line below them.
+#[must_use]
+pub fn hunt_end(all: &[Hunted]) -> String {
     let survived = all.iter().filter(|hunted| hunted.survived()).count();
     let found = all.len() - survived;
-    let _ = writeln!(text, "{found} of {} found{}", all.len(), if survived > 0 { "; FAILED" } else { "" });
-    text
+    format!("{found} of {} found{}", all.len(), if survived > 0 { "; FAILED" } else { "" })
 }
 
 /// One history, told.

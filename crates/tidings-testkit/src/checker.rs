@@ -168,7 +168,7 @@ impl Checker {
     /// [`HISTORY_INCOMPLETE`](tidings_core::Code::HISTORY_INCOMPLETE) if there was nothing to judge (a shard may have nothing);
     /// [`SETTING_INVALID`](tidings_core::Code::SETTING_INVALID) if more than 64 copies take part.
     pub fn verdict(&mut self) -> Result<Verdict> {
-        let verdict = self.book.verdict(&mut self.seat)?;
+        let verdict = self.book.verdict(std::slice::from_mut(&mut self.seat))?;
         self.tell();
         if self.seat.is_alone() { verdict.of_something() } else { Ok(verdict) }
     }
@@ -178,7 +178,7 @@ impl Checker {
         let found_ever = self.seat.judge.found_ever();
         if found_ever != self.told {
             self.told = found_ever;
-            self.violations = self.book.violations(&self.seat);
+            self.violations = self.book.violations(std::slice::from_ref(&self.seat));
         }
     }
 }

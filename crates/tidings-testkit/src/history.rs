@@ -27,7 +27,7 @@
 //! | field | value | and with it (`?`: may be left out) |
 //! |---|---|---|
 //! | `tidings_history` | the version of this format, 1 | the first line, alone |
-//! | `baseline` | the entity | `version` |
+//! | `baseline` | the entity | `version`, `deleted`?, `digest`? |
 //! | `commit` | the entity | `version`, `began`, `ended`? (never acknowledged), `deleted`?, `digest`?, `window`? (`[from,until]`), `revokes`? |
 //! | `applied` | the entity | `version`, `copy`, `outcome` (`applied`, `superseded`, `parked`), `at` |
 //! | `read` | the view | `key`, `copy`, `session`?, `began`, `ended`, `label`, `path`, `bound`?, `token`?, `shows` |
@@ -37,7 +37,9 @@
 //! | `held` | the entity | `copy`, what is held as in `shows`, `upto`, `at` |
 //! | `lease` | the copy | `kind`?, `until`, `at` |
 //! | `settled` | a time | the writer's word that the records of everything that ended before it are above |
-//! | `end` | the number of records | the last line: without it, or with another number, the history is not complete |
+//! | `end` | the number of records | the last line: without it, or with another number, the history is not complete; `digest`?, of all lines above, as [`Writer`] writes it |
+//!
+//! What ended before the last settled time says `"late":true`: it is judged by what is left to judge it by, and counted.
 //!
 //! What is shown of an `entity` is `"absent":true`, or a `version`, with its `digest`? (hexadecimal) and the version that
 //! was taken to be `in_force`? (or `"nothing"`). Labels are `fresh`, `within` and so many nanoseconds, `stale
@@ -53,6 +55,7 @@ mod check;
 mod line;
 mod raw;
 mod read;
+mod running;
 mod scan;
 #[cfg(test)]
 mod tests;
@@ -78,6 +81,10 @@ pub enum Record {
         entity: Entity,
         /// Its version.
         stamp: Stamp,
+        /// Whether there was none any more: the version is that of its delete.
+        deleted: bool,
+        /// A digest of its state, if the harness knows.
+        digest: Option<u64>,
     },
     /// A change, or a delete, at its source.
     Commit(Commit),
@@ -159,6 +166,14 @@ pub struct Commit {
     pub window: Option<Span>,
     /// Set if it revokes: so long after its acknowledgement, no copy may answer from before it.
     pub revokes: Option<Duration>,
+}
+
+impl Record {
+    /// What was there when the history began, of which nothing but the version is known.
+    #[must_use]
+    pub const fn baseline(entity: Entity, stamp: Stamp) -> Self {
+        Self::Baseline { entity, stamp, deleted: false, digest: None }
+    }
 }
 
 impl Commit {

@@ -41,10 +41,10 @@ mod versions;
 use copies::{Acked, Copies};
 use found::Findings;
 pub use found::Found;
-pub(crate) use found::{KEPT, Names, Proof};
+pub(crate) use found::{KEPT, Names, Place, Proof};
 use pending::{Due, Now, Pending, Word};
 pub(crate) use pending::{Held, Part};
-pub use records::{Applied, Commit, Read, Shown};
+pub use records::{Applied, Baseline, Commit, Read, Shown};
 pub(crate) use seen::Brief;
 use seen::{Sessions, Steps};
 use track::Track;
@@ -64,6 +64,12 @@ pub struct Judge {
     pending: Pending,
     /// What shows a version that nobody is known to have committed, until somebody has or never will have.
     waiting: Vec<Waiting>,
+    /// Those of them that have waited for longer than anything else: a commit may be under way for very long.
+    overdue: Vec<Waiting>,
+    /// What was taken to be in force, until every version is known that could have been.
+    claims: Vec<Waiting>,
+    /// The first version that was recorded with two contents: then neither can be believed.
+    contradiction: Option<(u32, Stamp)>,
     acked: Acked,
     steps: Steps,
     sessions: Sessions,
@@ -88,13 +94,35 @@ enum Waiting {
     Applied(Applied),
     Answer(Part, Shown),
     Held(Held),
+    /// Whether it fits what was known when its entity had so many commits.
+    Claim {
+        part: Part,
+        shown: Shown,
+        fits: bool,
+        known: u32,
+    },
 }
+
+impl Waiting {
+    const fn at(&self) -> Nanos {
+        match self {
+            Self::Applied(applied) => applied.at,
+            Self::Answer(part, _) | Self::Claim { part, .. } => part.read.ended,
+            Self::Held(held) => held.at,
+        }
+    }
+}
+
+/// So much may be overdue; of more, the oldest is judged by what is known.
+const MOST_OVERDUE: usize = 10_000;
 
 /// How often something has been looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Turn {
     First,
     Again,
+    /// It is about to be forgotten: only a commit that is still under way is waited for.
+    Late,
     /// What is not known by now never will be.
     Last,
 }
@@ -117,6 +145,9 @@ impl Judge {
         self.copies.clear();
         self.pending.clear();
         self.waiting.clear();
+        self.overdue.clear();
+        self.claims.clear();
+        self.contradiction = None;
         self.acked.clear();
         self.steps.clear();
         self.sessions.clear();
@@ -138,13 +169,35 @@ impl Judge {
         (self.used - 1) as u32
     }
 
-    /// The state of an entity when the history began.
+    /// The version of an entity when the history began.
     pub fn baseline(&mut self, entity: u32, stamp: Stamp) {
+        self.before(&Baseline::of(entity, stamp));
+    }
+
+    /// The state of an entity when the history began.
+    pub fn before(&mut self, baseline: &Baseline) {
+        let Baseline { entity, stamp, .. } = *baseline;
         self.counts.baselines += 1;
         let Some(track) = self.tracks.get_mut(entity as usize) else { return };
-        track.versions.baseline(stamp);
-        track.windows.baseline(stamp);
+        let added = track.versions.baseline(baseline);
+        track.commits += 1;
+        if added.is_news {
+            track.start_at(stamp);
+        }
+        if added.contradicts {
+            self.contradicts(entity, stamp);
+        }
         self.list(entity);
+    }
+
+    fn contradicts(&mut self, entity: u32, stamp: Stamp) {
+        let one = (entity, stamp);
+        self.contradiction = Some(self.contradiction.map_or(one, |other| other.min(one)));
+    }
+
+    /// The first version that was recorded with two contents, if any was.
+    pub(crate) const fn contradiction(&self) -> Option<(u32, Stamp)> {
+        self.contradiction
     }
 
     /// A change at its source.
@@ -154,17 +207,20 @@ impl Judge {
         self.counts.late += u64::from(ended < self.settled);
         self.latest = self.latest.max(if ended == Nanos::MAX { began } else { ended });
         let Some(track) = self.tracks.get_mut(entity as usize) else { return };
-        if !track.versions.commit(commit) {
-            return;
+        let added = track.versions.commit(commit);
+        if added.contradicts {
+            self.contradicts(entity, stamp);
         }
+        let Some(track) = self.tracks.get_mut(entity as usize).filter(|_| added.is_news) else { return };
+        track.commits = track.commits.wrapping_add(1);
         if let Some(window) = window {
-            track.windows.add(stamp, window);
+            track.windows.add(stamp, window, added.is_new);
         }
-        if ended != Nanos::MAX {
+        if added.is_acknowledged {
             self.acked.add(copies::Ack { ended, began, entity, stamp });
             if let Some(sla) = revokes {
                 let at = ended.saturating_add(nanos(sla));
-                track.slas.push((stamp, sla));
+                track.note_sla(stamp, sla);
                 track.revoke(stamp, at);
                 self.pending.deadline(entity, stamp, at);
             }
@@ -184,7 +240,15 @@ impl Judge {
     pub fn applied(&mut self, applied: &Applied) {
         self.counts.applied += 1;
         self.note(applied.at);
+        if let Some(kind) = self.tracks.get(applied.entity as usize).map(|track| track.kind) {
+            self.hear(applied.copy, kind, applied);
+        }
         self.pending.applied(*applied);
+    }
+
+    /// A copy was told of a change of some entity of this kind, of a timeline that older ones are compared with.
+    pub(crate) fn hear(&mut self, copy: u32, kind: u16, applied: &Applied) {
+        self.copies.hear(copy, kind, applied.stamp.timeline, applied.at);
     }
 
     /// What a read returned.
@@ -251,10 +315,10 @@ impl Judge {
         self.counts.late += u64::from(at < self.settled);
     }
 
-    /// Judges what happened until then: the caller's word that all records of it have been handed in.
+    /// Judges what happened before then: the caller's word that all records of it have been handed in.
     pub fn settle(&mut self, up_to: Nanos) {
         self.settled = self.settled.max(up_to);
-        self.look_again(|_| Turn::Again);
+        self.look_again(0);
         self.acked.settle(up_to);
         let mut pending = std::mem::take(&mut self.pending);
         for now in pending.until(up_to) {
@@ -289,6 +353,12 @@ impl Judge {
             }
             Due::Lease(word) => self.copies.lease(*word),
             Due::Marked(word) => self.judge_mark(word),
+            Due::Foretold(word) => {
+                let start = self.acked.start;
+                if let Some(copy) = self.copies.at(word.copy) {
+                    copy.foretell(*word, start);
+                }
+            }
             // A history that ends before the deadline proves nothing about it.
             Due::Deadline { at, .. } if up_to == Nanos::MAX && *at > self.latest => {}
             Due::Deadline { entity, stamp, at } => self.judge_deadline(*entity, *stamp, *at),
@@ -302,7 +372,7 @@ impl Judge {
     pub fn forget_before(&mut self, time: Nanos) {
         // An answer may be judged by what was true as long ago as the oldest that one has claimed to be.
         let time = time.min(self.settled.saturating_sub(self.longest_reach));
-        self.look_again(|at| if at < time { Turn::Last } else { Turn::Again });
+        self.look_again(time);
         self.forget_versions(time);
         self.forget_acked(time);
         let Self { tracks, steps, .. } = self;
@@ -319,7 +389,15 @@ impl Judge {
             return;
         }
         self.settle(Nanos::MAX);
-        self.look_again(|_| Turn::Last);
+        for mut thing in std::mem::take(&mut self.overdue) {
+            self.look(&mut thing, Turn::Last);
+        }
+        for mut thing in std::mem::take(&mut self.waiting) {
+            self.look(&mut thing, Turn::Last);
+        }
+        for mut thing in std::mem::take(&mut self.claims) {
+            self.look(&mut thing, Turn::Last);
+        }
         self.account();
     }
 
@@ -358,29 +436,49 @@ impl Judge {
     }
 
     /// False if it must be looked at again, when more is known.
-    fn look(&mut self, thing: &Waiting, turn: Turn) -> bool {
+    fn look(&mut self, thing: &mut Waiting, turn: Turn) -> bool {
         match thing {
+            Waiting::Claim { .. } => self.look_at_claim(thing, turn),
             Waiting::Applied(applied) => self.judge_applied(applied, turn),
             Waiting::Answer(part, shown) => self.judge_answer(part, shown, turn),
             Waiting::Held(held) => self.judge_held(held, turn),
         }
     }
 
-    /// At what was seen before the record of what it saw had come.
-    fn look_again(&mut self, turn: impl Fn(Nanos) -> Turn) {
-        if self.waiting.is_empty() {
-            return;
+    /// At what was seen before the record of what it saw had come. What happened before `time` is about to be forgotten.
+    fn look_again(&mut self, time: Nanos) {
+        let turn = |thing: &Waiting| if thing.at() < time { Turn::Late } else { Turn::Again };
+        if time > 0 && !self.overdue.is_empty() {
+            let mut overdue = std::mem::take(&mut self.overdue);
+            overdue.retain_mut(|thing| !self.look(thing, Turn::Late));
+            self.overdue = overdue;
         }
-        let mut waiting = std::mem::take(&mut self.waiting);
-        waiting.retain(|thing| {
-            let at = match thing {
-                Waiting::Applied(applied) => applied.at,
-                Waiting::Answer(part, _) => part.read.ended,
-                Waiting::Held(held) => held.at,
-            };
-            !self.look(thing, turn(at))
-        });
-        self.waiting = waiting;
+        if !self.waiting.is_empty() {
+            let mut waiting = std::mem::take(&mut self.waiting);
+            waiting.retain_mut(|thing| {
+                let turn = turn(thing);
+                let is_over = self.look(thing, turn);
+                if !is_over && turn == Turn::Late {
+                    self.overdue.push(*thing);
+                }
+                !is_over && turn == Turn::Again
+            });
+            self.waiting = waiting;
+        }
+        if time > 0 && !self.claims.is_empty() {
+            let mut claims = std::mem::take(&mut self.claims);
+            claims.retain_mut(|thing| {
+                let turn = turn(thing);
+                !self.look(thing, turn)
+            });
+            // What waited so far may claim something now.
+            claims.append(&mut self.claims);
+            self.claims = claims;
+        }
+        let too_many = self.overdue.len().saturating_sub(MOST_OVERDUE);
+        for mut thing in self.overdue.drain(..too_many).collect::<Vec<_>>() {
+            self.look(&mut thing, Turn::Last);
+        }
     }
 }
 

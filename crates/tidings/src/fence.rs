@@ -85,6 +85,8 @@ pub(crate) trait Subscriber: Send + Sync {
     fn name(&self) -> &str;
     /// The topics whose marks bound the age of its entries.
     fn sources(&self) -> &[Topic];
+    /// The age up to which it serves what no mark vouches for.
+    fn bound(&self) -> Duration;
     /// Everything committed before `since` is known here.
     fn caught_up(&self, since: Moment);
     /// Something may have been missed.
@@ -215,9 +217,10 @@ impl Fence {
         Duration::from_nanos(self.followed.load(Ordering::Acquire))
     }
 
-    /// Of what was committed before this, the event may have been missed and the row still not have been readable.
-    fn missed_before(&self) -> Duration {
-        self.followed_since().saturating_add(self.settings.visible_within)
+    /// Until then something may be served that was loaded when the event was missed already of what it lacks, and the row
+    /// not readable yet. No mark will say when what fills teach before is settled.
+    fn missed_before(&self, longest_bound: Duration) -> Duration {
+        self.followed_since().saturating_add(self.settings.visible_within).saturating_add(longest_bound)
     }
 
     pub(crate) const fn is_enforced(&self) -> bool {
@@ -312,17 +315,18 @@ impl Fence {
         let mut knowledge = self.knowledge.lock();
         knowledge.advance(consumer, partition, Known { time, since: elapsed.saturating_sub(age) });
         // What fills taught is settled once every view's sources have told everything from before it.
-        let mut settled = Some(Duration::MAX);
+        let (mut settled, mut longest_bound) = (Some(Duration::MAX), Duration::ZERO);
         self.each_view(|view| {
             let known = view.sources().iter().map(|topic| knowledge.of(topic).map(|known| known.since)).min();
             if let Some(Some(since)) = known {
                 view.caught_up(Moment::of(since));
             }
             settled = known.map_or(settled, |known| settled.min(known));
+            longest_bound = longest_bound.max(view.bound());
         });
         drop(knowledge);
         if let Some(settled) = settled.filter(|settled| *settled < Duration::MAX) {
-            self.board.settle(settled, self.missed_before());
+            self.board.settle(settled, self.missed_before(longest_bound));
         }
     }
 }

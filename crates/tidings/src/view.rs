@@ -9,7 +9,6 @@
 //! - `land`: the rule by which it is kept;
 //! - `background`: what the consumer asks for: epochs, refresh, update.
 
-use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
@@ -44,7 +43,7 @@ pub use fill::{BoxError, Fill, Loaded};
 use builder::{Parse, Updater};
 use counts::{Counters, count};
 use entry::Entry;
-use flight::Flight;
+use flight::Deck;
 use look::Look;
 
 /// A loader that lives in a view; see [`ViewBuilder::loader`].
@@ -72,14 +71,16 @@ pub(crate) struct Inner<K, V> {
     epoch: AtomicU32,
     /// Everything committed before this moment is known here, by the marks of all sources.
     known: AtomicU32,
-    flights: [Mutex<HashMap<K, Arc<Flight<V>>>>; FLIGHT_SHARDS],
+    decks: [Mutex<Deck<K, V>>; DECKS],
+    /// How many answers without versions were shown.
+    turn: AtomicU64,
     bulkhead: Semaphore,
     background: Arc<Semaphore>,
     dice: AtomicU64,
     counts: Counters,
 }
 
-const FLIGHT_SHARDS: usize = 16;
+const DECKS: usize = 16;
 /// The most background refreshes at work or waiting; beyond it, a refresh is only an invalidation.
 const BACKGROUND: usize = 256;
 
@@ -114,7 +115,8 @@ where
             cache: Cache::new(settings.capacity),
             epoch: AtomicU32::new(0),
             known: AtomicU32::new(0),
-            flights: std::array::from_fn(|_| Mutex::default()),
+            decks: std::array::from_fn(|_| Mutex::default()),
+            turn: AtomicU64::new(0),
             bulkhead: Semaphore::new(settings.max_fills),
             background: Arc::new(Semaphore::new(BACKGROUND)),
             dice: AtomicU64::new(1),

@@ -12,7 +12,8 @@ pub trait Witness: Send + Sync {
     /// The state of an entity when the platform started; told for all of them, before anything else.
     fn baseline(&self, entity: Entity, stamp: Stamp);
 
-    /// A state change of an entity was committed.
+    /// A state change of an entity was committed; `ended_ns` is [`u64::MAX`] if that was never acknowledged, and may not
+    /// have happened.
     fn commit(&self, fact: &Fact, began_ns: u64, ended_ns: u64);
 
     /// A read was answered.

@@ -29,10 +29,7 @@ pub(crate) async fn known(dir: &DataDir, log: &SqliteLog) -> Result<(Option<Vec<
     // What was set aside is not shown there, and its owner has it all the same.
     let (parked, _) = log.parked(COPY, MOST_PARKED).await?;
     known.extend(
-        parked.into_iter().map(|parked| Record::Baseline {
-            entity: parked.event.entity.clone(),
-            stamp: parked.event.stamp,
-        }),
+        parked.into_iter().map(|parked| Record::baseline(parked.event.entity.clone(), parked.event.stamp)),
     );
     let shown = known.len();
     let waiting = waiting(dir, log).await?;
@@ -47,7 +44,7 @@ pub(crate) async fn known(dir: &DataDir, log: &SqliteLog) -> Result<(Option<Vec<
 fn beyond(baseline: &[Record], waiting: Vec<(Entity, Stamp)>) -> Vec<Record> {
     let mut newest = HashMap::<&Entity, Stamp>::new();
     for record in baseline {
-        if let Record::Baseline { entity, stamp } = record {
+        if let Record::Baseline { entity, stamp, .. } = record {
             let known = newest.entry(entity).or_insert(*stamp);
             *known = (*known).max(*stamp);
         }
@@ -84,7 +81,7 @@ fn shown(dir: &DataDir) -> Result<Option<Vec<Record>>> {
             let (id, version): (String, i64) =
                 row.get(0).and_then(|id| Ok((id, row.get(1)?))).map_err(fault)?;
             let version = u64::try_from(version).ok().and_then(Version::new).unwrap_or_default();
-            baseline.push(Record::Baseline { entity: Entity::new(kind, &id)?, stamp: Stamp::of(version) });
+            baseline.push(Record::baseline(Entity::new(kind, &id)?, Stamp::of(version)));
         }
     }
     Ok(Some(baseline))
@@ -151,7 +148,7 @@ mod tests {
         };
         let baseline = |id, version| {
             let (entity, stamp) = event(id, version);
-            Record::Baseline { entity, stamp }
+            Record::baseline(entity, stamp)
         };
         // An event of b was parked: its owner has 4, though 2 is shown.
         let known = [baseline("a", 3), baseline("b", 2), baseline("b", 4)];

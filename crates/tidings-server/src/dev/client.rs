@@ -160,9 +160,10 @@ impl Reader {
         let began = self.recorder.now_ns();
         let body = request(stream, &self.address, &path).await?;
         let ended = self.recorder.now_ns();
-        let answer: Value = serde_json::from_slice(&body)?;
-        let (Some(shows), Some(freshness)) = (shows(&answer), freshness(&answer["certificate"])) else {
-            return Err(std::io::Error::other(format!("{path} answered what is no answer: {answer}")));
+        // An answer that cannot be judged is no failed read: it is missing in the history.
+        let Some((answer, shows, freshness)) = understood(&body, shows) else {
+            self.recorder.missed();
+            return Err(std::io::Error::other(format!("{path} answered what is no answer")));
         };
         let shows: Vec<_> = shows.into_iter().map(shown).collect();
         let way = path_of(&answer["certificate"]);
@@ -182,6 +183,16 @@ impl Reader {
         self.counts.reads.fetch_add(1, Ordering::Relaxed);
         Ok(shows)
     }
+}
+
+/// The answer, what it shows, and what it claims.
+fn understood(
+    body: &[u8],
+    shows: impl FnOnce(&Value) -> Option<Vec<retail::Shown>>,
+) -> Option<(Value, Vec<retail::Shown>, Freshness)> {
+    let answer: Value = serde_json::from_slice(body).ok()?;
+    let (shows, freshness) = (shows(&answer)?, freshness(&answer["certificate"])?);
+    Some((answer, shows, freshness))
 }
 
 /// One request to be made.
@@ -293,5 +304,19 @@ mod tests {
             assert_eq!(freshness(&told), Some(label), "{label}");
         }
         assert_eq!(freshness(&serde_json::json!({ "freshness": "very" })), None);
+    }
+
+    #[test]
+    fn an_answer_whose_certificate_cannot_be_read_is_none() {
+        let shows = |_: &Value| Some(Vec::new());
+        let is_understood = |body: &str| understood(body.as_bytes(), shows).is_some();
+        assert!(is_understood(r#"{"certificate":{"freshness":"fresh"}}"#));
+        for bad in ["", "no JSON", "{}", r#"{"certificate":{"freshness":"very"}}"#] {
+            assert!(!is_understood(bad), "{bad}");
+        }
+        assert!(
+            understood(br#"{"certificate":{"freshness":"fresh"}}"#, |_| None).is_none(),
+            "nor its versions"
+        );
     }
 }

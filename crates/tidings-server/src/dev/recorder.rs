@@ -160,10 +160,16 @@ impl Recorder {
 
     /// Takes what the copies hold, now that everything acknowledged before `upto` has been taken in.
     pub(crate) fn held(&self, held: Vec<retail::Shown>, upto: Nanos) {
-        let at = self.shared.now();
         for one in held {
+            // There may be so many that the first are settled when the last are handed in.
+            let at = self.shared.now();
             self.take(Record::Held { copy: self.copy.clone(), shown: shown(one), upto, at });
         }
+    }
+
+    /// Something was seen that cannot be told as a record: whatever is judged without it proves nothing.
+    pub(crate) fn missed(&self) {
+        self.shared.unrecorded.fetch_add(1, Ordering::Relaxed);
     }
 
     /// What was found so far.
@@ -187,6 +193,16 @@ impl Shared {
         Both { nanos, wall: crate::survey::now() }
     }
 
+    /// Takes nothing more; returns what was taken and not yet judged.
+    fn close(&self) -> Vec<Record> {
+        let mut inbox = lock(&self.inbox);
+        inbox.deaf = true;
+        let last = std::mem::take(&mut inbox.records);
+        drop(inbox);
+        self.emptied.notify_all();
+        last
+    }
+
     fn wait_for_room(&self) {
         let mut inbox = lock(&self.inbox);
         while inbox.records.len() >= ROOM && !inbox.deaf {
@@ -204,10 +220,16 @@ impl Judging {
         let defect = || Error::new(Code::DEFECT, "the checker panicked");
         let joined = tokio::task::spawn_blocking(move || thread.join()).await;
         let done = joined.ok().and_then(std::result::Result::ok).ok_or_else(defect)??;
+        let judge::Done { verdict, p50_us, p99_us, writing } = done;
         let (waits, unrecorded) =
             (shared.waits.load(Ordering::Relaxed), shared.unrecorded.load(Ordering::Relaxed));
+        // A history that lacks something is left without its end, so that nobody takes it for the whole.
+        if let Some(writing) = writing.filter(|_| unrecorded == 0)
+            && let Err(error) = writing.finish()
+        {
+            *lock(&shared.unwritten) = Some(error);
+        }
         let unwritten = lock(&shared.unwritten).clone();
-        let judge::Done { verdict, p50_us, p99_us } = done;
         Ok(Found { verdict, p50_us, p99_us, waits, unrecorded, unwritten })
     }
 }
@@ -218,11 +240,12 @@ impl Witness for Recorder {
     }
 
     fn baseline(&self, entity: Entity, stamp: Stamp) {
-        self.take(Record::Baseline { entity, stamp });
+        self.take(Record::baseline(entity, stamp));
     }
 
     fn commit(&self, fact: &Fact, began: Nanos, ended: Nanos) {
-        let commit = Commit::of(fact.entity.clone(), fact.stamp, began, Some(ended));
+        let ended = (ended != Nanos::MAX).then_some(ended);
+        let commit = Commit::of(fact.entity.clone(), fact.stamp, began, ended);
         self.take(Record::Commit(Commit { digest: Some(fact.digest), ..commit }));
     }
 

@@ -114,7 +114,15 @@ impl Draw {
     pub(super) fn new(choices: &mut Choices) -> Self {
         // Most worlds are small: what breaks a promise takes few steps, and many small ones cost no more than a large one.
         let size = choices.below(16).saturating_sub(13);
-        let rates = rates(choices);
+        // Copies do not know of each other: two of them are two histories for the price of two.
+        let (hosts, group) = match choices.below(16) {
+            0..=11 => (1, false),
+            12..=14 => (0, true),
+            _ => (1 + choices.below(2), choices.below(2) == 1),
+        };
+        // What only keeps a projection hears nothing new in most histories, unless something is told again.
+        let again = hosts == 0 && choices.below(4) > 0;
+        let rates = if again { rates_of(TOLD_AGAIN, choices) } else { rates(choices) };
         let on = |fault: Fault| rates.get(fault as usize).is_some_and(|rate| *rate > 0);
         let (pressure, clocks) = (on(Fault::Pressure), on(Fault::ClockSkew) || on(Fault::ClockJump));
         let views = 1 + choices.below(8) / 6;
@@ -123,20 +131,14 @@ impl Draw {
         let windows = specs.iter().any(|spec| spec.shape == Shape::Windowed);
         let spans = if windows { [25, 50, 100, 160, 160, 160, 160] } else { [12, 12, 25, 25, 50, 100, 160] };
         let incidents = match INCIDENTS.iter().any(|fault| on(*fault)) {
-            true => choices.below(2 + size),
+            true => choices.below(2 + size).max(u32::from(again)),
             false => 0,
-        };
-        // Copies do not know of each other: two of them are two histories for the price of two.
-        let (hosts, group) = match choices.below(16) {
-            0..=11 => (1, false),
-            12..=14 => (0, true),
-            _ => (1 + choices.below(2), choices.below(2) == 1),
         };
         Self {
             rates,
             pace: choices.below(4),
             specs,
-            commits: 1 + u32::from(group) + choices.below(2 + size),
+            commits: 1 + u32::from(group) + u32::from(again) + choices.below(2 + size),
             readers: 1 + choices.below(4 + size) / 3,
             reads: 1 + choices.below(3 + size),
             hosts,
@@ -204,6 +206,21 @@ fn rates(choices: &mut Choices) -> [u32; Fault::ALL.len()] {
     }
     rates
 }
+
+/// Few faults, and those often.
+fn rates_of(faults: &[Fault], choices: &mut Choices) -> [u32; Fault::ALL.len()] {
+    let mut rates = [0; Fault::ALL.len()];
+    for fault in faults {
+        if let Some(rate) = rates.get_mut(*fault as usize) {
+            *rate = [0, 0, 80, 160].get(choices.below(4) as usize).copied().unwrap_or(0);
+        }
+    }
+    rates
+}
+
+/// By these an event is told again.
+const TOLD_AGAIN: &[Fault] =
+    &[Fault::Double, Fault::LostAnswer, Fault::Kill, Fault::Rebalance, Fault::OldDump, Fault::TwoRelays];
 
 fn spec(choices: &mut Choices, pressure: bool) -> Spec {
     let shape = match choices.below(9) {

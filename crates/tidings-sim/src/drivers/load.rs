@@ -185,10 +185,10 @@ impl Answered {
         }
     }
 
-    /// Says how old the state is that was read, if that is not the present.
+    /// Says how old the state is that was read, unless all of them are the present.
     fn date(&self, loader: &Loader, fill: &Fill, part: &Part) {
         let stage = &loader.link.stage;
-        if !part.lags || stage.lacks(Mutant::DriverAsOf) {
+        if !self.parts.iter().any(|part| part.lags) || stage.lacks(Mutant::DriverAsOf) {
             return;
         }
         if stage.lacks(Mutant::DriverInStep) {

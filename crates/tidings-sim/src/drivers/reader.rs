@@ -12,7 +12,6 @@ use super::host::{Host, Process};
 use super::load::{Answer, Answered, entities};
 use super::names::{BARE, FIRST, SECOND};
 use super::stage::{Stage, Who, nanos_at, wall_at};
-use crate::fault::Fault;
 use crate::mutant::Mutant;
 use crate::tally::Sometimes;
 
@@ -274,7 +273,7 @@ fn is_loose(draw: &Draw, spec: &Spec, shown: &Shown) -> bool {
     let shows = |spec: &&Spec| {
         [FIRST, SECOND].into_iter().any(|key| entities(spec.shape, key).contains(&shown.entity))
     };
-    let is_shared = || draw.specs.iter().filter(shows).count() > 1 || draw.has(Fault::Wipe);
+    let is_shared = || draw.specs.iter().filter(shows).count() > 1;
     is_bare && is_shared() || !draw.specs.iter().any(|spec| spec.heard)
 }
 

@@ -65,7 +65,7 @@ impl Actors {
         (self.boots, self.numbers) = ([None; COPIES], 0);
         for copy in 0..stage.setup.copies {
             self.copies.push(Copy::new(stage, self.numbers));
-            self.boots[copy] = Some(Boot::Positions(0));
+            self.boots[copy] = Some(Boot::Positions(stage.now + stage.setup.late));
             self.numbers += 1;
         }
         self.group.clear();
@@ -97,6 +97,15 @@ impl Actors {
             false => self.kept.projection.position(partition),
         };
         Lane::new(partition, start, durable, wake)
+    }
+
+    /// Whether nobody has anything left to change or to ask. What a projection holds is seen only at the end: there, it
+    /// is never too late for something to go wrong.
+    pub(super) fn is_over(&self, stage: &Stage<'_>) -> bool {
+        stage.setup.projection.is_none()
+            && self.source.is_idle(stage.setup.commits)
+            && self.readers.iter().map(|reader| reader.done).sum::<u32>() >= stage.setup.reads
+            && !self.readers.iter().any(Reader::is_busy)
     }
 
     /// Whether this actor can do something now.

@@ -2,6 +2,7 @@
 //!
 //! - here: floors, epochs and what marks have proved, as a consumer feeds them;
 //! - [`look`]: whether an entry may be served;
+//! - `answer`: what a load finds;
 //! - [`flight`]: loads on their way in, in steps, so that everything can come between.
 
 use std::time::Duration;
@@ -17,6 +18,7 @@ use super::stage::Stage;
 use crate::mutant::Mutant;
 use crate::tally::Sometimes;
 
+mod answer;
 pub(super) mod flight;
 pub(super) mod look;
 mod update;

@@ -26,7 +26,7 @@ impl Actors {
     pub(super) fn mishap(&mut self, stage: &mut Stage<'_>) {
         let on = || MISHAPS.iter().filter(|fault| stage.setup.rate(**fault) > 0);
         let count = u32::try_from(on().count()).unwrap_or(0);
-        match stage.choices.below(count * 2 + 4) as usize {
+        match stage.choices.below(count * stage.setup.turns.faults + 4) as usize {
             0 => {}
             1 | 2 => {
                 let (copy, view) = (pick(stage, self.copies.len()), pick(stage, stage.setup.view_count));
@@ -38,7 +38,10 @@ impl Actors {
                 stage.tell(|| format!("time       {pause} us pass"));
             }
             which => {
-                let fault = on().nth((which - 4) / 2).copied().unwrap_or(Fault::Pause);
+                let fault = on()
+                    .nth((which - 4) / stage.setup.turns.faults as usize)
+                    .copied()
+                    .unwrap_or(Fault::Pause);
                 if stage.choices.chance(stage.setup.rate(fault)) && self.strike(stage, fault) {
                     stage.tally.struck(fault);
                     stage.trace.step(0x900 + fault as u64);

@@ -19,6 +19,11 @@ use super::stage::Stage;
 use crate::mutant::Mutant;
 use crate::tally::Sometimes;
 
+mod direct;
+mod words;
+
+use words::{shows_hash, words};
+
 /// A read under way.
 #[derive(Debug, Clone, Copy)]
 struct Call {
@@ -105,7 +110,7 @@ impl Reader {
             self.done += 1;
             return self.read_directly(stage, source, &copies[copy], view);
         }
-        let remembers = !choices.chance(300);
+        let remembers = !choices.chance(stage.setup.strangers);
         self.read(stage, &mut copies[copy], (copy, view), remembers);
     }
 
@@ -279,42 +284,6 @@ impl Reader {
         stage.tell(|| format!("reader {number}   is refused"));
     }
 
-    /// The owner itself, past every cache.
-    fn read_directly(&mut self, stage: &mut Stage<'_>, source: &Source, cache: &Copy, view: usize) {
-        let mut cells = [None; ENTITIES];
-        for (entity, cell) in cells.iter_mut().enumerate() {
-            let shown = stage.setup.views[view].shows[entity];
-            let row = source.row(entity, stage.now).filter(|_| shown);
-            *cell = shown.then(|| {
-                let stamp = row.map(|row| row.stamp).unwrap_or_default();
-                let state = match row.filter(|row| !row.deleted) {
-                    Some(row) => State::At { stamp, digest: Some(row.digest), in_force: None },
-                    None => State::Absent,
-                };
-                let entity = u32::try_from(entity).unwrap_or(0);
-                let absent = row.is_none_or(|row| row.deleted);
-                Cell { stamp, absent, versioned: false, shown: Shown { entity, state } }
-            });
-        }
-        let call = Call {
-            view,
-            copy: 0,
-            number: cache.number,
-            token: None,
-            remembers: true,
-            began: stage.now,
-            tried: Duration::ZERO,
-            arrived: Tick(0),
-            attempt: 1,
-            old: None,
-            renews: None,
-            leads: true,
-            waits_for: 0,
-            landed: None,
-        };
-        self.answer(stage, &call, &cells, Path::Source, Freshness::Direct);
-    }
-
     fn answer(
         &mut self,
         stage: &mut Stage<'_>,
@@ -358,18 +327,6 @@ impl Reader {
         let number = self.number;
         stage.tell(|| format!("reader {number}   is answered {}, {freshness}, {path:?}", words(cells)));
     }
-}
-
-fn words(cells: &[Option<Cell>; ENTITIES]) -> String {
-    let word = |cell: &Cell| {
-        let absent = if cell.absent { " (absent)" } else { "" };
-        format!("price/{}@{}{absent}", cell.shown.entity, cell.stamp)
-    };
-    cells.iter().flatten().map(word).collect::<Vec<_>>().join(" ")
-}
-
-fn shows_hash(cells: &[Option<Cell>; ENTITIES]) -> u64 {
-    cells.iter().flatten().fold(0, |hash, cell| hash * 16 + cell.stamp.version.number())
 }
 
 /// What a session must not go back from, if it reads one entity.

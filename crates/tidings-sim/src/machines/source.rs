@@ -8,14 +8,14 @@ use std::sync::Arc;
 
 use tidings_core::port::{Cursor, Pending, Scan};
 use tidings_core::{Stamp, Time, Window};
-use tidings_testkit::history::{Nanos, Span};
-use tidings_testkit::judge;
 
 use super::draw::{ENTITIES, Nature, Setup, Style, ViewSetup};
 use super::pool::{Health, stamp};
 use super::stage::Stage;
 use crate::fault::Fault;
 use crate::mutant::Mutant;
+
+mod record;
 
 /// Not yet, or never.
 pub(super) const NEVER: u64 = u64::MAX;
@@ -345,34 +345,6 @@ impl Source {
     /// Whether every event before the present of this log's record can be read as a row by now.
     pub(super) fn all_readable(&self) -> bool {
         self.states.iter().flatten().all(|state| state.readable != NEVER || state.lost)
-    }
-
-    /// Tells the judge what was committed.
-    pub(super) fn record(&self, stage: &mut Stage<'_>) {
-        for (entity, states) in self.states.iter().enumerate() {
-            for state in states {
-                let nanos = |micros: u64| if micros == NEVER { Nanos::MAX } else { micros * 1000 };
-                let here = |time: Time| {
-                    u64::try_from(time.micros() - stage.setup.skew).unwrap_or(0).saturating_mul(1000)
-                };
-                let effective = stage.setup.natures[entity] == Nature::Effective;
-                let window = effective.then(|| Span {
-                    from: state.window.from.map_or(0, here),
-                    until: state.window.until.map_or(Nanos::MAX, here),
-                });
-                let revokes = (stage.setup.natures[entity] == Nature::Revocable).then(|| stage.setup.sla());
-                stage.judge.commit(&judge::Commit {
-                    entity: u32::try_from(entity).unwrap_or(0),
-                    stamp: state.stamp,
-                    began: nanos(state.began),
-                    ended: nanos(state.ended),
-                    deleted: state.deleted,
-                    digest: state.digest,
-                    window,
-                    revokes,
-                });
-            }
-        }
     }
 }
 

@@ -56,7 +56,7 @@ fn finding_json(finding: &Finding) -> Value {
     })
 }
 
-/// Everything that [`super::hunted`] prints.
+/// Everything that [`super::hunted`] prints of each.
 #[must_use]
 pub fn hunted_json(all: &[Hunted]) -> Value {
     let one = |hunted: &Hunted| {

@@ -6,9 +6,9 @@ use tidings_core::{Entity, Result};
 
 use super::seat::{Batch, Numbered, Seat};
 use super::table::Table;
-use super::{Account, Verdict, Violation, verdict};
+use super::{Account, KEPT, Verdict, Violation, verdict};
 use crate::history::{Applied, Commit, Name, Nanos, Raw, RawCommit, RawRead, Read, Record, Shown, State};
-use crate::judge::{self, Brief, Found, Held, Names, Part, Proof};
+use crate::judge::{self, Brief, Found, Held, Names, Part, Place, Proof};
 
 /// Every name met so far.
 #[derive(Debug, Default)]
@@ -43,9 +43,9 @@ impl Book {
         to: &mut Batch,
     ) -> Result<()> {
         let record = match raw {
-            Raw::Baseline { entity, stamp } => {
+            Raw::Baseline { entity, stamp, deleted, digest } => {
                 let entity = self.entity(entity, to)?;
-                Numbered::Baseline { entity, stamp }
+                Numbered::Baseline(judge::Baseline { entity, stamp, deleted, digest: digest.unwrap_or(0) })
             }
             Raw::Commit(RawCommit { entity, stamp, began, ended, deleted, digest, window, revokes }) => {
                 let entity = self.entity(entity, to)?;
@@ -140,29 +140,41 @@ impl Book {
         Ok(keys.notes.get(key as usize).copied().unwrap_or(0))
     }
 
-    /// The verdict of a seat that has heard everything.
-    pub(crate) fn verdict(&self, seat: &mut Seat) -> Result<Verdict> {
-        seat.judge.finish();
-        if seat.judge.has_too_many_copies() {
+    /// The verdict of all who judged, once they have heard everything.
+    pub(crate) fn verdict(&self, seats: &mut [Seat]) -> Result<Verdict> {
+        seats.iter_mut().for_each(|seat| seat.judge.finish());
+        if seats.iter().any(|seat| seat.judge.has_too_many_copies()) {
             return Err(verdict::too_many_copies());
         }
-        let accounts = seat.judge.accounts();
-        let mut accounts: Vec<_> =
-            accounts.map(|(copy, account)| Account { copy: self.copy_name(copy), ..account }).collect();
-        accounts.sort_unstable_by(|one, other| one.copy.cmp(&other.copy));
-        Ok(Verdict { counts: *seat.judge.counts(), accounts, violations: self.violations(seat) })
+        if let Some((entity, stamp)) = seats.iter().filter_map(Seat::contradiction).min() {
+            let entity = self.entities.name(entity).map_or("", Entity::as_str);
+            return Err(verdict::contradiction(entity, stamp));
+        }
+        let parts = seats.iter().map(|seat| {
+            let accounts = seat.judge.accounts();
+            let accounts =
+                accounts.map(|(copy, account)| Account { copy: self.copy_name(copy), ..account }).collect();
+            Verdict { counts: *seat.judge.counts(), accounts, violations: Vec::new() }
+        });
+        let whole = Verdict::merge(parts.collect());
+        Ok(Verdict { violations: self.violations(seats), ..whole })
     }
 
-    /// What a seat's judge has found, in words.
-    pub(super) fn violations(&self, seat: &Seat) -> Vec<Violation> {
-        let here = Here { book: self, seat };
-        let tell = |found: &Found| Violation {
+    /// What the judges have found, in words. Which of many are told does not depend on how many judges there were.
+    pub(super) fn violations(&self, seats: &[Seat]) -> Vec<Violation> {
+        let of_seat = |seat| {
+            let here = Here { book: self, seat };
+            seat.judge.found().iter().map(move |found| (here.place(found), here, found))
+        };
+        let mut all: Vec<_> = seats.iter().flat_map(of_seat).collect();
+        all.sort_by_key(|(place, ..)| *place);
+        let tell = |(_, here, found): &(Place, Here<'_>, &Found)| Violation {
             invariant: found.invariant,
-            what: found.fact.tell(&here),
+            what: found.fact.tell(here),
             at: found.at,
             records: found.proof.iter().filter_map(|proof| here.record(proof)).collect(),
         };
-        let mut violations: Vec<_> = seat.judge.found().iter().map(tell).collect();
+        let mut violations: Vec<_> = all.iter().take(KEPT).map(tell).collect();
         verdict::sort(&mut violations);
         violations
     }
@@ -177,12 +189,18 @@ impl Book {
 }
 
 /// The names of what a seat's judge knows by number.
+#[derive(Clone, Copy)]
 struct Here<'a> {
     book: &'a Book,
     seat: &'a Seat,
 }
 
 impl Here<'_> {
+    /// The same for all seats.
+    fn place(&self, found: &Found) -> Place {
+        Place { entity: self.seat.global(found.place.entity), ..found.place }
+    }
+
     fn entity_name(&self, entity: u32) -> Option<Entity> {
         self.book.entities.name(self.seat.global(entity)).cloned()
     }

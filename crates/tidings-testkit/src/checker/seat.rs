@@ -4,7 +4,7 @@ use tidings_core::Stamp;
 
 use super::{FORGET_EVERY, HORIZON};
 use crate::history::Nanos;
-use crate::judge::{Applied, Commit, Held, Judge, Part, Shown};
+use crate::judge::{Applied, Baseline, Commit, Held, Judge, Part, Shown};
 
 /// A record by numbers.
 #[derive(Debug, Clone, Copy)]
@@ -14,10 +14,7 @@ pub(crate) enum Numbered {
         entity: u32,
         kind: u16,
     },
-    Baseline {
-        entity: u32,
-        stamp: Stamp,
-    },
+    Baseline(Baseline),
     Commit(Commit),
     Applied(Applied),
     /// So many of the batch's shown states belong to it.
@@ -68,6 +65,8 @@ pub(crate) struct Seat {
     pub(crate) judge: Judge,
     number: u32,
     seats: u32,
+    /// The kind of every entity; empty if all are judged here.
+    kinds: Vec<u16>,
     /// What the read that is being heard shows of the entities of this seat; kept to save an allocation per read.
     shows: Vec<Shown>,
     forgot: Nanos,
@@ -76,7 +75,7 @@ pub(crate) struct Seat {
 impl Seat {
     pub(crate) fn new(number: u32, seats: u32) -> Self {
         let judge = Judge::default().of_shard(number == 0);
-        Self { judge, number, seats: seats.max(1), shows: Vec::new(), forgot: 0 }
+        Self { judge, number, seats: seats.max(1), kinds: Vec::new(), shows: Vec::new(), forgot: 0 }
     }
 
     pub(crate) const fn is_alone(&self) -> bool {
@@ -86,6 +85,11 @@ impl Seat {
     /// The entity that its judge calls so.
     pub(super) const fn global(&self, entity: u32) -> u32 {
         entity * self.seats + self.number
+    }
+
+    /// The first version that it heard of with two contents.
+    pub(super) fn contradiction(&self) -> Option<(u32, Stamp)> {
+        self.judge.contradiction().map(|(entity, stamp)| (self.global(entity), stamp))
     }
 
     /// What its judge calls the entity, if it is judged here.
@@ -112,13 +116,16 @@ impl Seat {
     fn hear_one(&mut self, record: &Numbered) {
         match *record {
             Numbered::Entity { entity, kind } => {
+                if !self.is_alone() {
+                    self.kinds.push(kind);
+                }
                 if self.local(entity).is_some() {
                     self.judge.entity(kind);
                 }
             }
-            Numbered::Baseline { entity, stamp } => {
-                if let Some(entity) = self.local(entity) {
-                    self.judge.baseline(entity, stamp);
+            Numbered::Baseline(baseline) => {
+                if let Some(entity) = self.local(baseline.entity) {
+                    self.judge.before(&Baseline { entity, ..baseline });
                 }
             }
             Numbered::Commit(commit) => {
@@ -132,6 +139,8 @@ impl Seat {
                 self.judge.pass(applied.at);
                 if let Some(entity) = self.local(applied.entity) {
                     self.judge.applied(&Applied { entity, ..applied });
+                } else if let Some(kind) = self.kinds.get(applied.entity as usize) {
+                    self.judge.hear(applied.copy, *kind, &applied);
                 }
             }
             Numbered::Held(held) => {

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidings_core::{Code, Error, Result};
+use tidings_core::{Code, Error, Result, Stamp};
 
 use super::{KEPT, MOST_COPIES};
 use crate::history::{Nanos, Record};
@@ -205,6 +205,11 @@ impl Account {
 pub(super) fn too_many_copies() -> Error {
     let what = format!("more than {MOST_COPIES} copies take part in the history");
     Error::new(Code::SETTING_INVALID, what)
+}
+
+pub(super) fn contradiction(entity: &str, stamp: Stamp) -> Error {
+    let what = format!("version {stamp} of {entity} is recorded with two contents, and only one can be true");
+    Error::new(Code::HISTORY_UNREADABLE, what)
 }
 
 /// The judgement of a whole history.

@@ -53,14 +53,12 @@ fn check_in_parts<'scope, R: BufRead>(
     clerk.send();
     let Clerk { book, lines, .. } = clerk;
     drop(lines);
-    let verdicts = judges.into_iter().map(|judge| match judge.join() {
-        Ok(mut seat) => book.verdict(&mut seat),
-        Err(_) => Err(Error::new(Code::DEFECT, "the checker panicked")),
-    });
-    let verdicts: Vec<_> = verdicts.collect();
+    let panicked = |_| Error::new(Code::DEFECT, "the checker panicked");
+    let seats: Vec<_> = judges.into_iter().map(|judge| judge.join().map_err(panicked)).collect();
     // The line that could not be read is the cause of whatever else failed.
     read?;
-    Verdict::merge(verdicts.into_iter().collect::<Result<_>>()?).of_something()
+    let mut seats = seats.into_iter().collect::<Result<Vec<_>>>()?;
+    book.verdict(&mut seats)?.of_something()
 }
 
 /// Hands what is read to the judges, by numbers.

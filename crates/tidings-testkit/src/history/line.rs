@@ -15,7 +15,9 @@ macro_rules! fields {
         /// A line. Which fields belong together is for the reader to say.
         #[derive(Debug, Default, serde::Deserialize)]
         #[serde(deny_unknown_fields, default)]
-        pub(super) struct Line<'a> { $(#[serde(borrow)] pub(super) $name: Option<$type>,)* }
+        pub(super) struct Line<'a> {
+            $(#[serde(borrow, deserialize_with = "present")] pub(super) $name: Option<$type>,)*
+        }
 
         impl Line<'_> {
             /// The fields that are there, as bits, in the order of [`FIELDS`].
@@ -75,6 +77,7 @@ fields! {
     path: Text<'a>,
     bound: Plain<'a, u64>,
     in_force: Plain<'a, Force>,
+    late: Plain<'a, bool>,
 }
 
 /// What is shown of one entity, or asked for.
@@ -83,12 +86,19 @@ fields! {
 pub(super) struct Shows<'a> {
     #[serde(borrow)]
     pub(super) entity: Text<'a>,
+    #[serde(default, deserialize_with = "present")]
     pub(super) version: Option<At>,
     #[serde(default)]
     pub(super) absent: bool,
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "present")]
     pub(super) digest: Option<Text<'a>>,
+    #[serde(default, deserialize_with = "present")]
     pub(super) in_force: Option<Force>,
+}
+
+/// A field that is there has a value: null is none.
+fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
 }
 
 /// Text that is only copied if it has escapes.

@@ -79,7 +79,7 @@ impl Name<Arc<str>> for &str {
 /// A record, with entities called by `E`, and all else by `W`. What a read shows comes beside it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Raw<E, W> {
-    Baseline { entity: E, stamp: Stamp },
+    Baseline { entity: E, stamp: Stamp, deleted: bool, digest: Option<u64> },
     Commit(RawCommit<E>),
     Applied { copy: W, entity: E, stamp: Stamp, outcome: Outcome, at: Nanos },
     Read(RawRead<E, W>),
@@ -139,7 +139,9 @@ impl Record {
     /// The same, and what it shows if it is a read.
     pub(crate) fn raw(&self) -> (Raw<&Entity, &Arc<str>>, &[Shown]) {
         let raw = match self {
-            Self::Baseline { entity, stamp } => Raw::Baseline { entity, stamp: *stamp },
+            Self::Baseline { entity, stamp, deleted, digest } => {
+                Raw::Baseline { entity, stamp: *stamp, deleted: *deleted, digest: *digest }
+            }
             Self::Commit(commit) => {
                 let Commit { entity, stamp, began, ended, deleted, digest, window, revokes } = commit;
                 let (stamp, began, ended, deleted) = (*stamp, *began, *ended, *deleted);

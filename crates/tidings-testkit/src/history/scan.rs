@@ -118,7 +118,9 @@ impl<'a> Scan<'a> {
             }
             b"ba" => {
                 self.eat(b"{\"baseline\":")?;
-                Raw::Baseline { entity: self.text()?, stamp: self.version()? }
+                let (entity, stamp) = (self.text()?, self.version()?);
+                let deleted = self.eat(b",\"deleted\":true").is_some();
+                Raw::Baseline { entity, stamp, deleted, digest: self.digest()? }
             }
             _ => return None,
         };

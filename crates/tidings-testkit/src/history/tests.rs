@@ -153,7 +153,8 @@ fn everything() -> Vec<Record> {
     ];
     let shows: Vec<_> = states.map(|state| Shown { entity: entity.clone(), state }).into();
     let mut records = vec![
-        Record::Baseline { entity: entity.clone(), stamp },
+        Record::baseline(entity.clone(), stamp),
+        Record::Baseline { entity: entity.clone(), stamp, deleted: true, digest: Some(5) },
         Record::Commit(Commit {
             deleted: true,
             digest: Some(1),
@@ -219,4 +220,92 @@ fn the_example_in_the_documentation_is_a_history() {
     let example = example.replace(",\n//!  ", ",").replace("//! ", "");
     let verdict = judge(&example).unwrap();
     assert!(verdict.is_clean() && verdict.counts.answers == 1 && verdict.counts.marks == 1, "{verdict}");
+}
+
+#[test]
+fn d2_what_is_no_history_is_not_read_to_its_end() {
+    use std::io::{BufReader, Read as _, repeat};
+    let unreadable = |text: Box<dyn std::io::Read>| {
+        let mut reader = Reader::new(BufReader::new(text));
+        reader.find_map(Result::err).unwrap().to_string()
+    };
+    // Neither has an end.
+    let error = unreadable(Box::new(repeat(0)));
+    assert!(error.contains("no history") && error.contains("line 1") && error.contains("4096"), "{error}");
+    let header = format!("{HEADER}\n{COMMIT}\n");
+    let error = unreadable(Box::new(std::io::Cursor::new(header.into_bytes()).chain(repeat(b'x'))));
+    assert!(error.contains("line 3") && error.contains("longer than 16777216 bytes"), "{error}");
+}
+
+#[test]
+fn d3_a_long_fault_is_told_in_short() {
+    let long = READ.replace("fresh", &"ü".repeat(100_000));
+    let error = judge(&file(&[COMMIT, &long])).unwrap_err().to_string();
+    assert!(error.contains("line 3") && error.contains("label") && error.len() < 1500, "{error}");
+}
+
+#[test]
+fn d4_what_was_written_is_read_as_it_was_or_not_at_all() {
+    let lines = [COMMIT, READ, &READ.replace("200", "205"), &COMMIT.replace("price/1", "price/2")];
+    let mut writer = Writer::new(Vec::new()).unwrap();
+    for said in Reader::new(file(&lines).as_bytes()) {
+        let Said::Record(record) = said.unwrap() else { continue };
+        writer.record(&record).unwrap();
+        writer.settled(50).unwrap();
+    }
+    let whole = String::from_utf8(writer.finish().unwrap()).unwrap();
+    assert!(judge(&whole).unwrap().is_clean());
+    let rows: Vec<&str> = whole.lines().collect();
+    let with = |change: fn(&mut Vec<String>)| {
+        let mut rows = rows.iter().map(ToString::to_string).collect();
+        change(&mut rows);
+        rows.join("\n") + "\n"
+    };
+    for (name, damaged) in [
+        ("a digit changed", with(|rows| rows[1] = rows[1].replace("110", "111"))),
+        ("a settled time changed", with(|rows| rows[8] = rows[8].replace("50", "51"))),
+        ("two lines swapped", with(|rows| rows.swap(3, 5))),
+        ("one lost, another doubled", with(|rows| rows[3] = rows[5].clone())),
+        ("a settled line lost", with(|rows| drop(rows.remove(2)))),
+        ("one letter of a name", with(|rows| rows[7] = rows[7].replace("price/2", "price/3"))),
+    ] {
+        assert_ne!(damaged, whole, "{name}");
+        let error = judge(&damaged).unwrap_err();
+        assert_eq!(error.code(), Code::HISTORY_UNREADABLE, "{name}: {error}");
+        assert!(error.to_string().contains("changed, lost, doubled or misplaced"), "{name}: {error}");
+        // Whoever means it takes the digest out.
+        let meant = damaged.split(",\"digest\":").next().unwrap().to_owned() + "}\n";
+        assert!(judge(&meant).is_ok(), "{name}");
+    }
+}
+
+#[test]
+fn d5_null_is_no_value() {
+    for line in [
+        &COMMIT.replace("110", "null"),
+        &COMMIT.replace('}', ",\"outcome\":null}"),
+        &COMMIT.replace('}', ",\"digest\":null}"),
+        &COMMIT.replace('}', ",\"window\":null}"),
+        &READ.replace(r#","label""#, r#","bound":null,"label""#),
+        &READ.replace(r#","label""#, r#","token":null,"label""#),
+        &READ.replace(r#""version":1}"#, r#""version":1,"digest":null}"#),
+        &READ.replace(r#""version":1}"#, r#""version":1,"in_force":null}"#),
+        &READ.replace(r#""version":1}"#, r#""absent":true,"version":null}"#),
+    ] {
+        refused(&file(&[line, READ]), Code::HISTORY_UNREADABLE, &["line 2", "null"]);
+    }
+}
+
+#[test]
+fn e2_what_comes_too_late_says_so_and_leaves_the_rest_readable() {
+    let mut writer = Writer::new(Vec::new()).unwrap();
+    let lines = file(&[READ, COMMIT]);
+    for said in Reader::new(lines.as_bytes()) {
+        let Said::Record(record) = said.unwrap() else { continue };
+        writer.record(&record).unwrap();
+        writer.settled(400).unwrap();
+    }
+    let whole = String::from_utf8(writer.finish().unwrap()).unwrap();
+    assert_eq!(whole.matches(",\"late\":true}").count(), 1, "{whole}");
+    assert_eq!(judge(&whole).unwrap().counts.late, 1);
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tidings_core::{Code, Entity, Error, Result, Stamp, Timeline};
 
+use super::running::Running;
 use super::{Applied, Commit, InForce, Nanos, Read, Record, Shown, State, words};
 
 /// So much is collected before it is written.
@@ -15,7 +16,11 @@ const ROOM: usize = 64 * 1024;
 pub struct Writer<W: Write> {
     to: W,
     line: Lines,
+    /// Where the line under way begins among those that are not written yet.
+    begins: usize,
+    running: Running,
     records: u64,
+    settled: Nanos,
 }
 
 /// Lines that are not written yet.
@@ -28,21 +33,23 @@ impl<W: Write> Writer<W> {
     /// # Errors
     /// What the disk says.
     pub fn new(to: W) -> Result<Self> {
-        let mut writer = Self { to, line: Lines(Vec::with_capacity(ROOM + 1024)), records: 0 };
+        let line = Lines(Vec::with_capacity(ROOM + 1024));
+        let mut writer = Self { to, line, begins: 0, running: Running::default(), records: 0, settled: 0 };
         writer.line.open("tidings_history").number(words::FORMAT);
         writer.end_line()?;
         Ok(writer)
     }
 
-    /// Adds a record. Whatever ended before the last settled time comes too late, and makes the history unreadable.
+    /// Adds a record. Of what ended before the last settled time the line says that it comes too late: the history can
+    /// be judged, and is not clean.
     ///
     /// # Errors
     /// What the disk says.
     pub fn record(&mut self, record: &Record) -> Result<()> {
         let line = &mut self.line;
         match record {
-            Record::Baseline { entity, stamp } => {
-                line.open("baseline").text(entity.as_str()).version(*stamp);
+            Record::Baseline { entity, stamp, deleted, digest } => {
+                line.open("baseline").text(entity.as_str()).version(*stamp).deleted(*deleted).digest(*digest);
             }
             Record::Commit(commit) => line.commit(commit),
             Record::Applied(Applied { copy, entity, stamp, outcome, at }) => {
@@ -70,6 +77,9 @@ impl<W: Write> Writer<W> {
                 line.field("at").number(*at);
             }
         }
+        if record.raw().0.times().is_some_and(|(_, ended)| ended < self.settled) {
+            self.line.field("late").raw("true");
+        }
         self.records += 1;
         self.end_line()
     }
@@ -79,6 +89,7 @@ impl<W: Write> Writer<W> {
     /// # Errors
     /// What the disk says.
     pub fn settled(&mut self, time: Nanos) -> Result<()> {
+        self.settled = self.settled.max(time);
         self.line.open("settled").number(time);
         self.end_line()
     }
@@ -88,7 +99,7 @@ impl<W: Write> Writer<W> {
     /// # Errors
     /// What the disk says.
     pub fn finish(mut self) -> Result<W> {
-        self.line.open("end").number(self.records);
+        self.line.open("end").number(self.records).digest(Some(self.running.digest()));
         self.end_line()?;
         self.write_out()?;
         self.to.flush().map_err(failed)?;
@@ -97,12 +108,15 @@ impl<W: Write> Writer<W> {
 
     fn end_line(&mut self) -> Result<()> {
         self.line.0.extend_from_slice(b"}\n");
+        self.running.line(self.line.0.get(self.begins..).unwrap_or_default());
+        self.begins = self.line.0.len();
         if self.line.0.len() >= ROOM { self.write_out() } else { Ok(()) }
     }
 
     fn write_out(&mut self) -> Result<()> {
         self.to.write_all(&self.line.0).map_err(failed)?;
         self.line.0.clear();
+        self.begins = 0;
         Ok(())
     }
 }
@@ -123,10 +137,7 @@ impl Lines {
         if let Some(ended) = ended {
             self.field("ended").number(*ended);
         }
-        if *deleted {
-            self.field("deleted").raw("true");
-        }
-        self.digest(*digest);
+        self.deleted(*deleted).digest(*digest);
         if let Some(window) = window {
             self.field("window").raw("[").number(window.from).raw(",").number(window.until).raw("]");
         }
@@ -217,6 +228,10 @@ impl Lines {
             Some(InForce::Nothing) => self.field("in_force").text("nothing"),
             Some(InForce::Version(stamp)) => self.field("in_force").stamp(stamp),
         }
+    }
+
+    fn deleted(&mut self, deleted: bool) -> &mut Self {
+        if deleted { self.field("deleted").raw("true") } else { self }
     }
 
     /// As text: many programs read numbers of this size wrongly.

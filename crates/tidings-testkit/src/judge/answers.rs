@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use tidings_core::{Freshness, Path, Stamp};
 
-use super::found::{Fact, Findings, Proof};
+use super::found::{Fact, Findings, Place as Spot, Proof};
+use super::in_force::Claim;
 use super::pending::Part;
 use super::seen::{Brief, Chain, Step};
 use super::versions::Place;
-use super::{Judge, SESSION_ENDS, Shown, Track, Turn, nanos};
+use super::{Judge, SESSION_ENDS, Shown, Track, Turn, Waiting, nanos};
 use crate::checker::{Counts, Invariant};
 use crate::history::{Nanos, State};
 
@@ -77,7 +78,8 @@ impl Judge {
     }
 
     fn judge_version(&mut self, answer: &Answer<'_>, stamp: Stamp, turn: Turn) -> bool {
-        let Answer { part, shown: &Shown { entity, state } } = *answer;
+        let Answer { part, shown } = *answer;
+        let &Shown { entity, state } = shown;
         let State::At { digest, in_force, .. } = state else { return true };
         let Some(track) = self.tracks.get(entity as usize) else { return true };
         let read = &part.read;
@@ -89,7 +91,7 @@ impl Judge {
         if place == Place::Never || entry.is_some_and(|entry| entry.began > read.ended) {
             self.counts.invented += 1;
             let fact = Fact::Uncommitted { copy: read.copy, entity, stamp };
-            answer.found(&mut self.findings, Invariant::I0, fact, track.commit(entity, stamp));
+            answer.found(&mut self.findings, Invariant::I0, || (fact, track.commit(entity, stamp)));
             return true;
         }
         let known = entry.map_or(0, |entry| entry.digest);
@@ -98,29 +100,64 @@ impl Judge {
         if is_gone || (known != 0 && digest.is_some_and(|digest| digest != known)) {
             self.counts.invented += 1;
             let fact = Fact::Torn { copy: read.copy, entity, stamp };
-            answer.found(&mut self.findings, Invariant::I0, fact, track.commit(entity, stamp));
+            answer.found(&mut self.findings, Invariant::I0, || (fact, track.commit(entity, stamp)));
             return true;
         }
-        if let Some(claimed) = in_force {
-            let bound = read.bound.map_or(0, nanos);
-            self.longest_bound = self.longest_bound.max(bound);
-            let from = read.began.saturating_sub(bound);
-            // What was found wrong before its version was forgotten stays wrong.
-            let fits = match entry {
-                Some(_) => track.windows.fits(stamp, from, read.ended, claimed),
-                None => turn == Turn::First,
-            };
-            if !fits {
-                if turn != Turn::Last {
-                    return false;
-                }
-                self.counts.wrong_in_force += 1;
-                let fact = Fact::NotInForce { copy: read.copy, entity, claimed };
-                answer.found(&mut self.findings, Invariant::I7, fact, track.commit(entity, stamp));
-            }
-        }
         answer.judge_age(track, stamp, outdated, &mut self.counts, &mut self.findings);
+        if in_force.is_some() {
+            self.claim(part, *shown, turn);
+        }
         true
+    }
+
+    /// Judges what an answer took to be in force, or has it wait: a version whose record is still to come may be in
+    /// force before it is known.
+    fn claim(&mut self, part: &Part, shown: Shown, turn: Turn) {
+        let bound = part.read.bound.map_or(0, nanos);
+        self.longest_bound = self.longest_bound.max(bound);
+        let fits = self.fits(part, &shown).unwrap_or(true);
+        let known = self.tracks.get(shown.entity as usize).map_or(0, |track| track.commits);
+        if turn == Turn::Last || (fits && self.settled == Nanos::MAX) {
+            self.judge_in_force(part, &shown, fits);
+        } else {
+            self.claims.push(Waiting::Claim { part: *part, shown, fits, known });
+        }
+    }
+
+    /// Whether it can have been in force, as far as is known; `None` if the version shown is forgotten.
+    fn fits(&self, part: &Part, shown: &Shown) -> Option<bool> {
+        let State::At { stamp, in_force: Some(claimed), .. } = shown.state else { return None };
+        let track = self.tracks.get(shown.entity as usize)?;
+        track.versions.find(stamp)?;
+        let read = &part.read;
+        let from = read.began.saturating_sub(read.bound.map_or(0, nanos));
+        Some(track.windows.fits(&track.versions, &Claim { stamp, from, until: read.ended, claimed }))
+    }
+
+    /// Looks at a claim again. What it came to before its version was forgotten stands.
+    pub(super) fn look_at_claim(&mut self, waiting: &mut Waiting, turn: Turn) -> bool {
+        let Waiting::Claim { part, shown, fits, known } = waiting else { return true };
+        let commits = self.tracks.get(shown.entity as usize).map_or(0, |track| track.commits);
+        if std::mem::replace(known, commits) != commits {
+            *fits = self.fits(part, shown).unwrap_or(*fits);
+        }
+        let is_last = matches!(turn, Turn::Late | Turn::Last);
+        if is_last {
+            self.judge_in_force(part, shown, *fits);
+        }
+        is_last
+    }
+
+    /// The invariant I7.
+    fn judge_in_force(&mut self, part: &Part, shown: &Shown, fits: bool) {
+        let State::At { stamp, in_force: Some(claimed), .. } = shown.state else { return };
+        let Some(track) = self.tracks.get(shown.entity as usize) else { return };
+        if !fits {
+            self.counts.wrong_in_force += 1;
+            let fact = Fact::NotInForce { copy: part.read.copy, entity: shown.entity, claimed };
+            let make = || (fact, track.commit(shown.entity, stamp));
+            Answer { part, shown }.found(&mut self.findings, Invariant::I7, make);
+        }
     }
 
     /// An absence is taken for the newest that it can be, so that nobody is accused wrongly.
@@ -132,15 +169,18 @@ impl Judge {
                 self.counts.invented += 1;
                 let (copy, freshness) = (part.read.copy, part.read.freshness);
                 let fact = Fact::NotAbsent { copy, entity, freshness };
-                let last = track.versions.newest_before(part.read.began);
-                let last = last.and_then(|last| track.commit(entity, last.stamp));
-                answer.found(&mut self.findings, Invariant::I0, fact, last);
+                let last = || {
+                    let last = track.versions.newest_before(part.read.began)?;
+                    track.commit(entity, last.stamp)
+                };
+                answer.found(&mut self.findings, Invariant::I0, || (fact, last()));
             }
             return turn == Turn::Last;
         };
         // The delete that it shows may be one whose record is still to come.
         let is_behind = track.versions.look(newest).1 < part.read.began;
-        if turn != Turn::Last && (is_behind || self.breaches(answer, newest).is_some()) {
+        if matches!(turn, Turn::First | Turn::Again) && (is_behind || self.breaches(answer, newest).is_some())
+        {
             return false;
         }
         self.judge_order(answer, newest);
@@ -191,19 +231,20 @@ impl Judge {
             self.counts.regressions += 1;
             let earlier = Proof::earlier(step.read, entity, step.stamp);
             let fact = Fact::WentBack { copy, entity, from: step.stamp, to };
-            answer.found(&mut self.findings, Invariant::I1, fact, Some(earlier));
+            answer.found(&mut self.findings, Invariant::I1, || (fact, Some(earlier)));
         }
         if let Some(step) = breaches.session {
             self.counts.session_regressions += 1;
             let earlier = Proof::earlier(step.read, entity, step.stamp);
             let fact = Fact::SessionBack { session: part.session, entity, from: step.stamp, to };
-            answer.found(&mut self.findings, Invariant::I2, fact, Some(earlier));
+            answer.found(&mut self.findings, Invariant::I2, || (fact, Some(earlier)));
         }
         if let Some(asked) = breaches.token {
             self.counts.tokens_ignored += 1;
-            let commit = self.tracks.get(entity as usize).and_then(|track| track.commit(entity, asked));
             let fact = Fact::TokenIgnored { copy, entity, asked, shown: to };
-            answer.found(&mut self.findings, Invariant::I3, fact, commit);
+            let track = self.tracks.get(entity as usize);
+            let commit = || track.and_then(|track| track.commit(entity, asked));
+            answer.found(&mut self.findings, Invariant::I3, || (fact, commit()));
         }
     }
 
@@ -288,25 +329,38 @@ impl Answer<'_> {
         };
         counts.stale_reads += u64::from(is_stale);
         counts.false_labels += u64::from(is_false);
+        let (copy, freshness) = (read.copy, read.freshness);
+        // An absence is taken for a version, and told as what it was.
+        let shown = (self.shown.state != State::Absent).then_some(stamp);
         for (is_broken, invariant) in [(is_stale, Invariant::I4), (is_false, Invariant::I5)] {
             if is_broken {
-                let (copy, freshness) = (read.copy, read.freshness);
-                let successor = track.versions.successor(stamp).map(|entry| entry.stamp);
-                let commit = successor.and_then(|successor| track.commit(entity, successor));
-                let fact = Fact::Lag { copy, entity, stamp, freshness, lag, successor };
-                self.found(findings, invariant, fact, commit);
+                self.found(findings, invariant, || {
+                    let successor = track.versions.successor(stamp).map(|entry| entry.stamp);
+                    let commit = successor.and_then(|successor| track.commit(entity, successor));
+                    (Fact::Lag { copy, entity, shown, freshness, lag, successor }, commit)
+                });
             }
         }
-        let bound = track.revoked.iter().rev().find(|(_, at)| *at < read.began);
-        if let Some((revoked, _)) = bound.filter(|(revoked, _)| *revoked > stamp && !is_direct) {
+        let revoked = track.revoked_before(read.began);
+        if let Some(revoked) = revoked.filter(|revoked| *revoked > stamp && !is_direct) {
             counts.unrevoked += 1;
-            let fact = Fact::AnsweredRevoked { copy: read.copy, entity, stamp, revoked: *revoked };
-            self.found(findings, Invariant::I8, fact, track.commit(entity, *revoked));
+            let fact = Fact::AnsweredRevoked { copy, entity, shown, revoked };
+            self.found(findings, Invariant::I8, || (fact, track.commit(entity, revoked)));
         }
     }
 
-    fn found(&self, findings: &mut Findings, invariant: Invariant, fact: Fact, before: Option<Proof>) {
-        let proof = || before.into_iter().chain([Proof::read(self.part, *self.shown)]).collect();
-        findings.add(invariant, self.part.read.ended, fact, proof);
+    /// Adds what was found, with the record before that proves it.
+    fn found(
+        &self,
+        findings: &mut Findings,
+        invariant: Invariant,
+        make: impl FnOnce() -> (Fact, Option<Proof>),
+    ) {
+        let Self { part, shown } = *self;
+        let spot = Spot { at: part.read.ended, invariant, entity: shown.entity, copy: part.read.copy };
+        findings.add(spot, || {
+            let (fact, before) = make();
+            (fact, before.into_iter().chain([Proof::read(part, *shown)]).collect())
+        });
     }
 }

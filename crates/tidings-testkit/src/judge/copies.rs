@@ -1,22 +1,54 @@
 //! What every copy said of itself, and the commits that its marks must cover.
 
-use tidings_core::Stamp;
+use std::collections::HashMap;
+
+use tidings_core::{Stamp, Timeline};
 
 use super::MOST_COPIES;
 use super::pending::Word;
 use crate::checker::Account;
+use crate::checker::hash::FastHash;
 use crate::history::Nanos;
 
 #[derive(Debug, Default)]
 pub(super) struct CopyState {
     /// The last one.
     pub(super) epoch: Option<Nanos>,
+    /// Of each kind, the times from which it was to account for what is committed, in order.
     subscriptions: Vec<(Option<u16>, Nanos)>,
+    /// Of each kind, since when which timeline was heard of.
+    heard: Vec<(u16, Timeline, Nanos)>,
+    foretold: Vec<Foretold>,
     /// The newest of each kind.
     pub(super) leases: Vec<Word>,
     /// How far each kind's marks have come in the acknowledged commits.
     marks: Vec<(Option<u16>, u64)>,
     pub(super) account: Account,
+}
+
+/// A mark of a time that was still to come, and what is needed to know what the copy had when it spoke.
+#[derive(Debug)]
+pub(super) struct Foretold {
+    pub(super) word: Word,
+    /// Its last epoch then.
+    pub(super) epoch: Option<Nanos>,
+    /// From where on in the acknowledged commits it is to be judged.
+    pub(super) place: u64,
+    /// What was newest then of the entities of which it took something in since.
+    newest: HashMap<u32, Stamp, FastHash>,
+    /// What it set aside since.
+    parked: Vec<(u32, Stamp)>,
+}
+
+impl Foretold {
+    /// What was newest at the copy then.
+    pub(super) fn newest(&self, entity: u32, now: Stamp) -> Stamp {
+        self.newest.get(&entity).copied().unwrap_or(now)
+    }
+
+    pub(super) fn is_parked_since(&self, entity: u32, stamp: Stamp) -> bool {
+        self.parked.contains(&(entity, stamp))
+    }
 }
 
 /// By number; none beyond the limit.
@@ -28,10 +60,51 @@ pub(super) struct Copies {
 }
 
 impl CopyState {
-    /// From when on a commit of this kind must be accounted for. Of two subscriptions that cover it, the earlier stands.
+    /// From when on a commit of this kind must be accounted for, in the end.
     pub(super) fn expects(&self, kind: u16) -> Option<Nanos> {
-        let covering = self.subscriptions.iter().filter(|(of, _)| of.is_none_or(|of| of == kind));
-        covering.map(|(_, from)| *from).min()
+        self.expects_at(kind, Nanos::MAX)
+    }
+
+    /// The same, as far as it had subscribed by then. Of two subscriptions that cover the kind, the earlier stands; of
+    /// one that was made again, the last.
+    pub(super) fn expects_at(&self, kind: u16, at: Nanos) -> Option<Nanos> {
+        let last = |of: Option<u16>| {
+            let made = self.subscriptions.iter().filter(|(known, from)| *known == of && *from <= at);
+            made.map(|(_, from)| *from).max()
+        };
+        match (last(None), last(Some(kind))) {
+            (Some(one), Some(other)) => Some(one.min(other)),
+            (one, other) => one.or(other),
+        }
+    }
+
+    /// Whether an older timeline of this kind had been heard of before then.
+    pub(super) fn knew_older(&self, kind: u16, timeline: Timeline, at: Nanos) -> bool {
+        self.heard.iter().any(|(of, older, since)| *of == kind && *older < timeline && *since < at)
+    }
+
+    /// Keeps what it had when it spoke of a time to come.
+    pub(super) fn foretell(&mut self, word: Word, start: u64) {
+        let (epoch, place) = (self.epoch, *self.place(word.kind, start));
+        let (newest, parked) = (HashMap::default(), Vec::new());
+        self.foretold.push(Foretold { word, epoch, place, newest, parked });
+    }
+
+    pub(super) fn take_foretold(&mut self, word: &Word) -> Option<Foretold> {
+        let at = self.foretold.iter().position(|foretold| foretold.word == *word)?;
+        Some(self.foretold.swap_remove(at))
+    }
+
+    pub(super) fn has_foretold(&self, acknowledged: Nanos) -> bool {
+        self.foretold.iter().any(|foretold| acknowledged < foretold.word.time)
+    }
+
+    /// It takes in more than it had when it spoke.
+    pub(super) fn takes_in(&mut self, entity: u32, newest: Stamp, parks: Option<Stamp>) {
+        for foretold in &mut self.foretold {
+            foretold.newest.entry(entity).or_insert(newest);
+            foretold.parked.extend(parks.map(|stamp| (entity, stamp)));
+        }
     }
 
     /// Whether its marks have come beyond the commit with this number, of this kind.
@@ -54,6 +127,8 @@ impl Copies {
         for copy in self.all.iter_mut().take(self.used) {
             copy.epoch = None;
             copy.subscriptions.clear();
+            copy.heard.clear();
+            copy.foretold.clear();
             copy.leases.clear();
             copy.marks.clear();
             copy.account = Account::default();
@@ -91,15 +166,25 @@ impl Copies {
 
     pub(super) fn subscribe(&mut self, copy: u32, kind: Option<u16>, from: Nanos) {
         let Some(copy) = self.at(copy) else { return };
-        match copy.subscriptions.iter_mut().find(|(of, _)| *of == kind) {
-            Some((_, known)) => *known = from.max(*known),
-            None => copy.subscriptions.push((kind, from)),
+        if !copy.subscriptions.contains(&(kind, from)) {
+            copy.subscriptions.push((kind, from));
+        }
+    }
+
+    /// The copy was told of a change in this timeline.
+    pub(super) fn hear(&mut self, copy: u32, kind: u16, timeline: Timeline, at: Nanos) {
+        let Some(copy) = self.at(copy) else { return };
+        match copy.heard.iter_mut().find(|(of, known, _)| *of == kind && *known == timeline) {
+            Some((.., since)) => *since = at.min(*since),
+            None => copy.heard.push((kind, timeline, at)),
         }
     }
 
     pub(super) fn lease(&mut self, word: Word) {
         let Some(copy) = self.at(word.copy) else { return };
         match copy.leases.iter_mut().find(|known| known.kind == word.kind) {
+            // Of two said at once, the longer counts.
+            Some(known) if known.at == word.at => known.time = known.time.max(word.time),
             Some(known) => *known = word,
             None => copy.leases.push(word),
         }
@@ -142,12 +227,13 @@ impl Acked {
         self.unsettled.push(ack);
     }
 
-    /// Takes in what was acknowledged until then.
+    /// Takes in what was acknowledged before then.
     pub(super) fn settle(&mut self, up_to: Nanos) {
         if std::mem::take(&mut self.is_unsorted) {
             self.unsettled.sort_by_key(|ack| ack.ended);
         }
-        let settled = self.unsettled.partition_point(|ack| ack.ended <= up_to);
+        let is_settled = |ack: &Ack| up_to == Nanos::MAX || ack.ended < up_to;
+        let settled = self.unsettled.partition_point(is_settled);
         self.list.extend(self.unsettled.drain(..settled));
     }
 

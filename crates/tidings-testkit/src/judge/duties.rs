@@ -3,10 +3,10 @@
 use tidings_core::{Outcome, Stamp};
 
 use super::copies::{Ack, CopyState};
-use super::found::{Fact, Proof};
+use super::found::{Fact, Place as Spot, Proof};
 use super::pending::{Held, Word};
 use super::versions::{Entry, Place};
-use super::{Applied, Commit, Judge, MOST_COPIES, Shown, Track, Turn};
+use super::{Applied, Commit, Judge, MOST_COPIES, Shown, Track, Turn, nanos};
 use crate::checker::Invariant;
 use crate::history::{Nanos, State};
 
@@ -20,7 +20,7 @@ impl Track {
     pub(super) fn commit(&self, entity: u32, stamp: Stamp) -> Option<Proof> {
         let Entry { began, ended, deleted, digest, .. } = *self.versions.find(stamp)?;
         let window = self.windows.of(stamp);
-        let revokes = self.slas.iter().find(|(of, _)| *of == stamp).map(|(_, sla)| *sla);
+        let revokes = self.slas_of(stamp).next();
         Some(Proof::Commit(Commit { entity, stamp, began, ended, deleted, digest, window, revokes }))
     }
 
@@ -30,8 +30,12 @@ impl Track {
 
     /// Whether the copy applied this version or a newer one, or set it aside.
     fn has(&self, copy: u32, stamp: Stamp) -> bool {
-        let is_parked = || self.versions.find(stamp).is_none_or(|entry| entry.parked & bit(copy) != 0);
-        self.newest(copy) >= stamp || is_parked()
+        self.newest(copy) >= stamp || self.has_parked(copy, stamp)
+    }
+
+    /// Whether nothing is owed of this version: it was set aside, or is none that the history must tell of.
+    fn has_parked(&self, copy: u32, stamp: Stamp) -> bool {
+        self.versions.find(stamp).is_none_or(|entry| entry.parked & bit(copy) != 0 || !entry.is_event)
     }
 }
 
@@ -54,25 +58,29 @@ impl Judge {
         if began > at {
             self.counts.invented += 1;
             let fact = Fact::UncommittedEvent { copy, entity, stamp };
-            let commit = track.commit(entity, stamp);
-            let proof = || commit.into_iter().chain([Proof::Applied(*applied)]).collect();
-            self.findings.add(Invariant::I0, at, fact, proof);
+            let proof =
+                || track.commit(entity, stamp).into_iter().chain([Proof::Applied(*applied)]).collect();
+            self.findings.add(Spot { at, invariant: Invariant::I0, entity, copy }, || (fact, proof()));
         }
         true
     }
 
     /// Notes what a copy took in. True if that is of a newer timeline than it had heard of.
     fn take_in(&mut self, applied: &Applied) -> bool {
-        let Applied { copy, entity, stamp, outcome, .. } = *applied;
+        let Applied { copy, entity, stamp, outcome, at } = *applied;
         let Some(track) = self.tracks.get_mut(entity as usize) else { return false };
-        let shown = track.seen.of(copy).timeline();
+        let (shown, kind) = (track.seen.of(copy).timeline(), track.kind);
         let Some(got) = track.got.of_mut(copy) else { return false };
         let before = got.timeline.max(shown);
         got.timeline = got.timeline.max(Some(stamp.timeline));
-        if outcome == Outcome::Applied && got.newest < stamp {
+        let newest = got.newest;
+        if outcome == Outcome::Applied && newest < stamp {
             got.newest = stamp;
         }
-        before.is_some_and(|before| before < stamp.timeline)
+        let Some(state) = self.copies.at(copy) else { return false };
+        state.takes_in(entity, newest, (outcome == Outcome::Parked).then_some(stamp));
+        let is_first = before.is_none_or(|before| before < stamp.timeline);
+        is_first && (before.is_some() || state.knew_older(kind, stamp.timeline, at))
     }
 
     /// Half of the invariant I1: a new timeline comes with an epoch. The epoch cannot be from before the last version of
@@ -84,10 +92,11 @@ impl Judge {
         let epoch = self.copies.at(copy).and_then(|copy| copy.epoch);
         if epoch.is_none_or(|epoch| epoch < needed) {
             self.counts.regressions += 1;
-            let commit = track.commit(entity, stamp);
             let epoch = epoch.map(|at| Proof::Epoch { copy, at });
-            let proof = || epoch.into_iter().chain(commit).chain([Proof::Applied(*applied)]).collect();
-            self.findings.add(Invariant::I1, at, Fact::NoEpoch { copy, entity, stamp }, proof);
+            let before = || epoch.into_iter().chain(track.commit(entity, stamp));
+            self.findings.add(Spot { at, invariant: Invariant::I1, entity, copy }, || {
+                (Fact::NoEpoch { copy, entity, stamp }, before().chain([Proof::Applied(*applied)]).collect())
+            });
         }
     }
 
@@ -95,36 +104,62 @@ impl Judge {
     pub(super) fn judge_mark(&mut self, word: &Word) {
         let Word { copy, kind, time: upto, at } = *word;
         let Some(state) = self.copies.at(copy) else { return };
-        let epoch = state.epoch;
-        let mut place = (*state.place(kind, self.acked.start)).max(self.acked.start);
+        let foretold = if upto > at { state.take_foretold(word) } else { None };
+        let epoch = foretold.as_ref().map_or(state.epoch, |foretold| foretold.epoch);
+        let known = *state.place(kind, self.acked.start);
+        let mut place = foretold.as_ref().map_or(known, |foretold| foretold.place).max(self.acked.start);
         while let Some(&Ack { ended, began, entity, stamp }) = self.acked.at(place) {
             if ended >= upto {
                 break;
             }
             place += 1;
             let Some(track) = self.tracks.get(entity as usize) else { continue };
-            let is_covered = kind.is_none_or(|kind| kind == track.kind)
-                && state.expects(track.kind).is_some_and(|from| began >= from);
-            if !is_covered || track.has(copy, stamp) || epoch.is_some_and(|epoch| epoch >= began) {
+            // A commit that was recorded twice is looked at when it was acknowledged first.
+            let is_covered = || {
+                kind.is_none_or(|kind| kind == track.kind)
+                    && state.expects_at(track.kind, at).is_some_and(|from| began >= from)
+                    && track.versions.find(stamp).is_some_and(|entry| entry.ended == ended)
+            };
+            let has = match &foretold {
+                None => track.has(copy, stamp),
+                Some(then) => {
+                    then.newest(entity, track.newest(copy)) >= stamp
+                        || (track.has_parked(copy, stamp) && !then.is_parked_since(entity, stamp))
+                }
+            };
+            if has || epoch.is_some_and(|epoch| epoch >= began) || !is_covered() {
                 continue;
             }
             self.counts.unmet_marks += 1;
-            let proof = || track.commit(entity, stamp).into_iter().chain([Proof::marked(word)]).collect();
-            self.findings.add(Invariant::I6, at, Fact::MarkTooFar { copy, entity, stamp, upto }, proof);
+            self.findings.add(Spot { at, invariant: Invariant::I6, entity, copy }, || {
+                let proof = track.commit(entity, stamp).into_iter().chain([Proof::marked(word)]).collect();
+                (Fact::MarkTooFar { copy, entity, stamp, upto }, proof)
+            });
         }
-        *state.place(kind, 0) = place;
+        *state.place(kind, 0) = place.max(known);
     }
 
-    /// Half of the invariant I8: by the deadline a copy has applied the revocation, or may not serve any more.
+    /// Half of the invariant I8: by the deadline a copy has applied the revocation or set it aside, which fences the entity,
+    /// or may not serve any more.
     pub(super) fn judge_deadline(&mut self, entity: u32, revoked: Stamp, at: Nanos) {
         let Some(track) = self.tracks.get(entity as usize) else { return };
+        // Of a commit that was recorded twice, the first acknowledgement counts.
+        let is_due = |entry: &Entry| {
+            let mut slas = track.slas_of(revoked);
+            entry.is_event && slas.any(|sla| entry.ended.saturating_add(nanos(sla)) == at)
+        };
+        if !track.versions.find(revoked).is_some_and(is_due) {
+            return;
+        }
         for (copy, state) in self.copies.all() {
             let covers = |kind: Option<u16>| kind.is_none_or(|kind| kind == track.kind);
             let lease = state.leases.iter().find(|lease| covers(lease.kind) && lease.time > at);
             let Some(lease) = lease.filter(|_| !track.has(copy, revoked)) else { continue };
             self.counts.unrevoked += 1;
-            let proof = || track.commit(entity, revoked).into_iter().chain([Proof::lease(lease)]).collect();
-            self.findings.add(Invariant::I8, at, Fact::MayServeRevoked { copy, entity, revoked }, proof);
+            self.findings.add(Spot { at, invariant: Invariant::I8, entity, copy }, || {
+                let proof = track.commit(entity, revoked).into_iter().chain([Proof::lease(lease)]).collect();
+                (Fact::MayServeRevoked { copy, entity, revoked }, proof)
+            });
         }
     }
 
@@ -146,7 +181,9 @@ impl Judge {
                     Some((Invariant::I0, Fact::Uncommitted { copy, entity, stamp }))
                 } else if newest.is_some_and(|newest| stamp < newest) {
                     old(Some(stamp))
-                } else if known != 0 && digest.is_some_and(|digest| digest != known) {
+                } else if digest.is_some_and(|digest| {
+                    (known != 0 && digest != known) || entry.is_some_and(|entry| entry.deleted)
+                }) {
                     Some((Invariant::I9, Fact::HeldTorn { copy, entity, stamp }))
                 } else {
                     None
@@ -166,8 +203,10 @@ impl Judge {
             Invariant::I0 => self.counts.invented += 1,
             _ => self.counts.diverged += 1,
         }
-        let commit = newest.and_then(|newest| track.commit(entity, newest));
-        self.findings.add(invariant, at, fact, || commit.into_iter().chain([Proof::held(held)]).collect());
+        let commit = || newest.and_then(|newest| track.commit(entity, newest));
+        self.findings.add(Spot { at, invariant, entity, copy }, || {
+            (fact, commit().into_iter().chain([Proof::held(held)]).collect())
+        });
         true
     }
 
@@ -181,8 +220,11 @@ impl Judge {
                     if entry.add_to(state, copy, newest) {
                         let Entry { stamp, ended, .. } = *entry;
                         self.counts.lost += 1;
-                        let proof = || track.commit(entity, stamp).into_iter().collect();
-                        self.findings.add(Invariant::I10, ended, Fact::Lost { copy, entity, stamp }, proof);
+                        let spot = Spot { at: ended, invariant: Invariant::I10, entity, copy };
+                        self.findings.add(spot, || {
+                            let proof = track.commit(entity, stamp).into_iter().collect();
+                            (Fact::Lost { copy, entity, stamp }, proof)
+                        });
                     }
                 }
             }
@@ -200,7 +242,8 @@ impl Judge {
                     && !track.has(copy, ack.stamp)
                     && state.epoch.is_none_or(|epoch| epoch < ack.began)
             };
-            ack.ended < time && !copies.all().any(owes)
+            let foretold = |(_, state): (u32, &CopyState)| state.has_foretold(ack.ended);
+            ack.ended < time && !copies.all().any(owes) && !copies.all().any(foretold)
         });
     }
 
@@ -213,7 +256,7 @@ impl Judge {
             expected.clear();
             let expects = |(copy, state): (u32, &CopyState)| Some((copy, state.expects(track.kind)?));
             expected.extend(copies.all().filter_map(expects));
-            let Track { versions, got, .. } = track;
+            let Track { versions, got, windows, .. } = track;
             let is_open = |entry: &Entry| {
                 let owes = |(copy, from): &(u32, Nanos)| {
                     entry.is_expected(*from)
@@ -223,6 +266,7 @@ impl Judge {
                 expected.iter().any(owes)
             };
             versions.forget_before(time, is_open, |entry| {
+                windows.forget(entry);
                 for (copy, _) in expected.iter().filter(|(_, from)| entry.is_expected(*from)) {
                     if let Some(state) = copies.at(*copy) {
                         entry.add_to(state, *copy, got.of(*copy).newest);

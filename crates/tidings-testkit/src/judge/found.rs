@@ -23,8 +23,18 @@ pub struct Found {
     pub what: String,
     /// When: the time of the record that broke it.
     pub at: Nanos,
+    pub(crate) place: Place,
     pub(crate) fact: Fact,
     pub(crate) proof: Vec<Proof>,
+}
+
+/// Where a violation belongs among all of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Place {
+    pub(crate) at: Nanos,
+    pub(crate) invariant: Invariant,
+    pub(crate) entity: u32,
+    pub(crate) copy: u32,
 }
 
 /// A record that proves something.
@@ -118,7 +128,7 @@ pub(crate) enum Fact {
     Lag {
         copy: u32,
         entity: u32,
-        stamp: Stamp,
+        shown: Option<Stamp>,
         freshness: Freshness,
         lag: Duration,
         successor: Option<Stamp>,
@@ -137,7 +147,7 @@ pub(crate) enum Fact {
     AnsweredRevoked {
         copy: u32,
         entity: u32,
-        stamp: Stamp,
+        shown: Option<Stamp>,
         revoked: Stamp,
     },
     MayServeRevoked {
@@ -234,12 +244,13 @@ impl Fact {
                 Or(shown),
                 e(entity)
             ),
-            Self::Lag { copy, entity, stamp, freshness, lag, successor } => {
+            Self::Lag { copy, entity, shown, freshness, lag, successor } => {
                 let successor =
                     successor.map_or_else(|| "a newer one".to_owned(), |s| format!("version {s}"));
                 format!(
-                    "{} answered with version {stamp} of {}, labelled {freshness}, {lag:?} after {successor} was acknowledged",
+                    "{} answered with {} of {}, labelled {freshness}, {lag:?} after {successor} was acknowledged",
                     c(copy),
+                    Or(shown),
                     e(entity)
                 )
             }
@@ -262,9 +273,10 @@ impl Fact {
                 };
                 format!("{} answered as if {claimed} of {} were in force", c(copy), e(entity))
             }
-            Self::AnsweredRevoked { copy, entity, stamp, revoked } => format!(
-                "{} answered with version {stamp} of {} when version {revoked} had long revoked it",
+            Self::AnsweredRevoked { copy, entity, shown, revoked } => format!(
+                "{} answered with {} of {} when version {revoked} had long revoked it",
                 c(copy),
+                Or(shown),
                 e(entity)
             ),
             Self::MayServeRevoked { copy, entity, revoked } => format!(
@@ -290,7 +302,7 @@ impl Fact {
     }
 }
 
-/// The earliest violations, in the order of their times.
+/// The earliest violations.
 #[derive(Debug, Default)]
 pub(super) struct Findings {
     pub(super) kept: Vec<Found>,
@@ -303,21 +315,20 @@ impl Findings {
         self.ever = 0;
     }
 
-    pub(super) fn add(
-        &mut self,
-        invariant: Invariant,
-        at: Nanos,
-        fact: Fact,
-        proof: impl FnOnce() -> Vec<Proof>,
-    ) {
+    /// Adds a violation; what it was and what proves it is only put together if it is kept. Of those of the same time,
+    /// which are kept depends on whose they are, not on which was found first.
+    pub(super) fn add(&mut self, place: Place, make: impl FnOnce() -> (Fact, Vec<Proof>)) {
         if self.kept.len() >= KEPT {
-            if self.kept.last().is_some_and(|last| last.at <= at) {
+            if self.kept.last().is_some_and(|last| last.place <= place) {
                 return;
             }
             self.kept.pop();
         }
         self.ever += 1;
-        let place = self.kept.partition_point(|found| found.at <= at);
-        self.kept.insert(place, Found { invariant, what: fact.tell(&Numbers), at, fact, proof: proof() });
+        let (fact, proof) = make();
+        let at = self.kept.partition_point(|found| found.place <= place);
+        let Place { at: time, invariant, .. } = place;
+        let what = fact.tell(&Numbers);
+        self.kept.insert(at, Found { invariant, what, at: time, place, fact, proof });
     }
 }

@@ -26,7 +26,7 @@ pub(crate) struct Held {
 }
 
 /// What a copy said of a kind of entity.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Word {
     pub(crate) copy: u32,
     pub(crate) kind: Option<u16>,
@@ -45,6 +45,8 @@ pub(super) enum Due {
     Applied(Applied),
     Lease(Word),
     Marked(Word),
+    /// A mark of a time that is still to come; it is judged then, by what the copy had when it spoke.
+    Foretold(Word),
     /// By its place.
     Held(u32),
     /// The time by which no copy may answer from before this revocation.
@@ -64,9 +66,10 @@ impl Due {
             Self::Applied(_) => 1,
             Self::Lease(_) => 2,
             Self::Marked(_) => 3,
-            Self::Held(_) => 4,
-            Self::Deadline { .. } => 5,
-            Self::Read(_) => 6,
+            Self::Foretold(_) => 4,
+            Self::Held(_) => 5,
+            Self::Deadline { .. } => 6,
+            Self::Read(_) => 7,
         }
     }
 }
@@ -197,6 +200,9 @@ impl Pending {
     }
 
     pub(super) fn marked(&mut self, word: Word) {
+        if word.time > word.at {
+            self.push(Due::Foretold(word), word.at);
+        }
         self.push(Due::Marked(word), later(word.time, word.at));
     }
 
@@ -228,14 +234,16 @@ impl Pending {
         }
     }
 
-    /// Those whose time is not after `up_to`, in the order of their times.
+    /// Those whose time is before `up_to`, in the order of their times: of that moment itself there may be more to come.
+    /// [`Nanos::MAX`] is the end of all time.
     pub(super) fn until(&mut self, up_to: Nanos) -> impl Iterator<Item = Now<'_>> {
         if std::mem::take(&mut self.is_unsorted) {
             self.keys.sort();
         }
+        let is_due = |key: &u128| up_to == Nanos::MAX || ((*key >> 64) as u64) < up_to;
         let end = match self.keys.last() {
-            Some(last) if (*last >> 64) as u64 <= up_to => self.keys.len(),
-            _ => self.keys.partition_point(|key| (*key >> 64) as u64 <= up_to),
+            Some(last) if is_due(last) => self.keys.len(),
+            _ => self.keys.partition_point(is_due),
         };
         self.over = end;
         let Store { dues, answers, shows, more, helds } = &self.store;

@@ -6,6 +6,27 @@ use tidings_core::{Freshness, Outcome, Path, Stamp};
 
 use crate::history::{Nanos, Span, State};
 
+/// The state of an entity when the history began.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Baseline {
+    /// The entity.
+    pub entity: u32,
+    /// Its version.
+    pub stamp: Stamp,
+    /// Whether there is none any more: the version is that of its delete.
+    pub deleted: bool,
+    /// A digest of its state; 0 if it is not known.
+    pub digest: u64,
+}
+
+impl Baseline {
+    /// A version of which nothing else is known.
+    #[must_use]
+    pub const fn of(entity: u32, stamp: Stamp) -> Self {
+        Self { entity, stamp, deleted: false, digest: 0 }
+    }
+}
+
 /// A change of one entity at its source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Commit {

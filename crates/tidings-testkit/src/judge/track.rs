@@ -20,8 +20,10 @@ pub(super) struct Track {
     pub(super) windows: Windows,
     /// Revocations and the times from which nothing older may be answered; both rise.
     pub(super) revoked: Vec<(Stamp, Nanos)>,
-    /// The whole times after which they bind, as evidence.
+    /// The whole times after which they bind, in the order of the versions.
     pub(super) slas: Vec<(Stamp, Duration)>,
+    /// So often something was recorded of its versions.
+    pub(super) commits: u32,
     pub(super) kind: u16,
     /// Whether it is among those that have something to forget.
     pub(super) is_listed: bool,
@@ -80,7 +82,7 @@ impl Track {
         self.windows.clear();
         self.revoked.clear();
         self.slas.clear();
-        self.is_listed = false;
+        (self.commits, self.is_listed) = (0, false);
     }
 
     /// Whether there is, or will be, something to forget.
@@ -94,11 +96,37 @@ impl Track {
     /// Keeps only revocations that no newer one binds earlier than.
     pub(super) fn revoke(&mut self, stamp: Stamp, at: Nanos) {
         let revoked = &mut self.revoked;
-        if revoked.iter().any(|(newer, earlier)| *newer >= stamp && *earlier <= at) {
+        let place = revoked.partition_point(|(older, _)| *older < stamp);
+        if revoked.get(place).is_some_and(|(_, earlier)| *earlier <= at) {
             return;
         }
-        revoked.retain(|(older, later)| *older > stamp || *later < at);
-        let place = revoked.partition_point(|(older, _)| *older < stamp);
-        revoked.insert(place, (stamp, at));
+        // Both rise: what is older and binds no earlier is just before; of the same version there may be one after.
+        let is_same = revoked.get(place).is_some_and(|(known, _)| *known == stamp);
+        let from = revoked.partition_point(|(_, binds)| *binds < at).min(place);
+        revoked.splice(from..place + usize::from(is_same), [(stamp, at)]);
+    }
+
+    pub(super) fn note_sla(&mut self, stamp: Stamp, sla: Duration) {
+        let place = self.slas.partition_point(|(of, _)| *of <= stamp);
+        self.slas.insert(place, (stamp, sla));
+    }
+
+    /// More than one only if the commit was recorded more than once.
+    pub(super) fn slas_of(&self, stamp: Stamp) -> impl Iterator<Item = Duration> {
+        let from = self.slas.partition_point(|(of, _)| *of < stamp);
+        self.slas.iter().skip(from).take_while(move |(of, _)| *of == stamp).map(|(_, sla)| *sla)
+    }
+
+    /// The newest revocation that bound before then.
+    pub(super) fn revoked_before(&self, time: Nanos) -> Option<Stamp> {
+        let bound = self.revoked.partition_point(|(_, at)| *at < time);
+        self.revoked.get(bound.checked_sub(1)?).map(|(stamp, _)| *stamp)
+    }
+
+    /// Forgets what no longer counts once this is known to have been before the history.
+    pub(super) fn start_at(&mut self, stamp: Stamp) {
+        self.windows.baseline(stamp);
+        self.revoked.retain(|(revoked, _)| *revoked > stamp);
+        self.slas.retain(|(revoking, _)| *revoking > stamp);
     }
 }

@@ -4,6 +4,7 @@ use std::hash::Hash;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 use tidings_core::fence::{Held, Tick};
 use tidings_core::{Event, Topic, Version};
@@ -26,6 +27,10 @@ where
 
     fn sources(&self) -> &[Topic] {
         &self.sources
+    }
+
+    fn bound(&self) -> Duration {
+        self.bound
     }
 
     fn caught_up(&self, since: Moment) {
@@ -101,7 +106,6 @@ where
             own: if old.own == before { after } else { old.own },
             epoch: old.epoch,
             as_of: old.as_of,
-            as_of_micros: old.as_of_micros,
             followed: old.followed,
             soft: old.soft,
             hard: ends.map(|end| Moment::of(self.fence.surely_before(end))).fold(old.hard, Moment::min),

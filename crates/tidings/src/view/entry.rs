@@ -19,8 +19,6 @@ pub(crate) struct Entry<V> {
     pub(crate) epoch: u32,
     /// The source is known to have looked like this at this moment.
     pub(crate) as_of: Moment,
-    /// The same in microseconds, the lower bits of it: tells two apart that are close.
-    pub(crate) as_of_micros: u32,
     /// Whether marks vouch for it: everything it could have missed is news that this copy hears.
     pub(crate) followed: bool,
     /// From here on, somebody loads it again while others are still served.
@@ -39,17 +37,9 @@ impl<V> Entry<V> {
         (self.own > Version::ZERO).then_some(self.own)
     }
 
-    /// Whether `held` shows a newer state, as far as time tells: only so are answers without versions ordered.
-    pub(crate) fn is_outdated_by(&self, held: &Self) -> bool {
-        const SURE: u32 = 100_000;
-        let versioned = |hold: &Hold| matches!(hold.held(), Held::At(_));
-        if self.holds.as_slice().iter().all(versioned) {
-            return false;
-        }
-        match held.as_of.0.abs_diff(self.as_of.0) {
-            0..SURE => held.as_of_micros.wrapping_sub(self.as_of_micros).cast_signed() > 0,
-            _ => self.as_of < held.as_of,
-        }
+    /// Whether nothing but time tells if it is newer than another answer: it depends on something without a version.
+    pub(crate) fn is_unversioned(&self) -> bool {
+        self.holds.as_slice().iter().any(|hold| hold.held() == Held::Unmoved)
     }
 }
 

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use tidings_core::fence::{Held, Ticket};
+use tidings_core::fence::shown::Reading;
+use tidings_core::fence::{Held, Ticket, Turn};
 use tidings_core::{Code, Error, Region, Stamp, Time, Version, name};
 
 use crate::clock::Moment;
@@ -45,6 +46,8 @@ pub struct Fill(Arc<Shared>);
 struct Shared {
     fence: Arc<Fence>,
     ticket: Ticket,
+    /// What the view had shown before.
+    turn: Turn,
     told: Mutex<Told>,
 }
 
@@ -54,18 +57,28 @@ struct Told {
     holds: Vec<Hold>,
     /// What it has only asked about: it may be about to depend on it.
     asked: Vec<Hold>,
-    as_of: Option<Duration>,
+    as_of: Option<AsOf>,
     in_step: bool,
     until: Option<Duration>,
     invalid: Option<Error>,
+}
+
+/// From when the states are that a load has read.
+#[derive(Clone, Copy)]
+struct AsOf {
+    /// The oldest, by our clock.
+    since: Duration,
+    /// The oldest and the newest, by the source's.
+    oldest: Time,
+    newest: Time,
 }
 
 /// The most dependencies of one load.
 const MOST: usize = 256;
 
 impl Fill {
-    pub(crate) fn new(fence: Arc<Fence>, ticket: Ticket) -> Self {
-        Self(Arc::new(Shared { fence, ticket, told: Mutex::default() }))
+    pub(crate) fn new(fence: Arc<Fence>, ticket: Ticket, turn: Turn) -> Self {
+        Self(Arc::new(Shared { fence, ticket, turn, told: Mutex::default() }))
     }
 
     /// The lowest version of this entity that the load must bring, if any is known here. A source that lags can wait
@@ -105,14 +118,22 @@ impl Fill {
     }
 
     /// The source looked like this at `time`, by its own clock, because what was read lags behind: a replica, a
-    /// projection. Of several, the oldest counts. Without it the load is taken to have read the present.
+    /// projection. Without it the load is taken to have read the present.
+    ///
+    /// An answer that is put together from several states says it of each, also of what was read as the present: it is
+    /// as old as the oldest of them, and what is shown later may not be older than the newest.
     pub fn as_of(&self, time: Time) {
         let clock = self.0.fence.clock();
         let (elapsed, wall) = (clock.elapsed(), clock.wall());
         let age = wall.since(time).saturating_add(self.0.fence.settings().clock_error);
         let since = elapsed.saturating_sub(age);
         let mut told = self.0.told.lock();
-        told.as_of = Some(told.as_of.map_or(since, |other| other.min(since)));
+        let before = told.as_of.unwrap_or(AsOf { since, oldest: time, newest: time });
+        told.as_of = Some(AsOf {
+            since: before.since.min(since),
+            oldest: before.oldest.min(time),
+            newest: before.newest.max(time),
+        });
     }
 
     /// What is read lags, but never behind this copy: its consumer applies each batch there before it applies it here (the
@@ -174,7 +195,22 @@ impl Fill {
     /// When the source is known to have looked like this.
     pub(crate) fn seen(&self) -> Duration {
         let started = self.0.ticket.started;
-        self.0.told.lock().as_of.map_or(started, |as_of| as_of.min(started))
+        self.0.told.lock().as_of.map_or(started, |as_of| as_of.since.min(started))
+    }
+
+    /// How it read the source, for what was shown before.
+    pub(crate) fn reading(&self) -> Reading {
+        let as_of = self.0.told.lock().as_of.map(|as_of| as_of.oldest);
+        Reading { seen: self.seen(), as_of, turn: self.0.turn }
+    }
+
+    /// The newest state that it has read, if none of them is the present: for what is shown later.
+    pub(crate) fn newest(&self) -> Option<Time> {
+        self.0.told.lock().as_of.map(|as_of| as_of.newest)
+    }
+
+    pub(crate) fn turn(&self) -> Turn {
+        self.0.turn
     }
 
     pub(crate) fn is_in_step(&self) -> bool {

@@ -1,15 +1,57 @@
 //! One load per key: the callers that come while it runs wait for it.
 
+use std::collections::HashMap;
+use std::hash::Hash;
 use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use tidings_core::Error;
-use tidings_core::fence::{Refusal, Ticket};
+use tidings_core::fence::{Fingerprint, Refusal, Shown, Ticket};
 use tokio::sync::Notify;
 
 use super::entry::Entry;
 use super::fill::Fill;
+
+/// Of so many keys, and at most twice as many, a deck remembers what was shown without versions: less than 2 MiB per view.
+const REMEMBERED: usize = 1 << 10;
+
+/// Some of a view's keys: the loads in the air that callers of each join, and what was shown.
+pub(crate) struct Deck<K, V> {
+    flights: HashMap<K, Arc<Flight<V>>>,
+    pub(crate) shown: Shown,
+}
+
+impl<K, V> Default for Deck<K, V> {
+    fn default() -> Self {
+        Self { flights: HashMap::new(), shown: Shown::new(REMEMBERED) }
+    }
+}
+
+impl<K: Hash + Eq + Clone, V> Deck<K, V> {
+    /// Joins the flight for this key, or starts one; says whether the caller leads. Whoever comes after news, or an answer,
+    /// that a load cannot have seen must not wait for it.
+    pub(crate) fn board(&mut self, key: &K, hash: Fingerprint, epoch: u32) -> (Arc<Flight<V>>, bool) {
+        if let Some(flight) = self.flights.get(key)
+            && !flight.is_outrun(epoch)
+            && !flight.is_overtaken(hash, &self.shown)
+        {
+            return (flight.clone(), false);
+        }
+        let flight = Flight::new();
+        self.flights.insert(key.clone(), flight.clone());
+        (flight, true)
+    }
+}
+
+impl<K: Hash + Eq, V> Deck<K, V> {
+    /// Nobody joins this flight any more.
+    pub(crate) fn leave(&mut self, key: &K, left: &Arc<Flight<V>>) {
+        if self.flights.get(key).is_some_and(|flight| Arc::ptr_eq(flight, left)) {
+            self.flights.remove(key);
+        }
+    }
+}
 
 /// What a load ended with.
 pub(crate) enum Landing<V> {
@@ -50,7 +92,7 @@ pub(crate) struct Flight<V> {
 }
 
 impl<V> Flight<V> {
-    pub(crate) fn new() -> Arc<Self> {
+    fn new() -> Arc<Self> {
         Arc::new(Self { fill: Mutex::new(None), landing: Mutex::new(None), landed: Notify::new() })
     }
 
@@ -58,8 +100,13 @@ impl<V> Flight<V> {
         *self.fill.lock() = Some(fill);
     }
 
-    /// Whether news has arrived that this load cannot have seen: who comes now must not wait for it.
-    pub(crate) fn is_outrun(&self, epoch: u32) -> bool {
+    /// Whether an answer was shown meanwhile that may be newer.
+    fn is_overtaken(&self, key: Fingerprint, shown: &Shown) -> bool {
+        self.fill.lock().as_ref().is_some_and(|fill| shown.has_overtaken(key, fill.turn()))
+    }
+
+    /// Whether news has arrived that this load cannot have seen.
+    fn is_outrun(&self, epoch: u32) -> bool {
         self.fill.lock().as_ref().is_some_and(|fill| fill.ticket().epoch != epoch || fill.is_outrun())
     }
 

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use tidings_core::fence::landing::{hindsight, is_followed, verdict};
-use tidings_core::fence::{Held, Refusal, Tick};
+use tidings_core::fence::landing::{hindsight, is_followed, is_worth_repeating, verdict};
+use tidings_core::fence::{Held, Refusal, Tick, Turn};
 
 use super::Inner;
 use super::entry::Entry;
@@ -26,6 +26,7 @@ where
         loaded: Loaded<V>,
         holds: Vec<Hold>,
         fill: &Fill,
+        is_last: bool,
     ) -> (Arc<Entry<V>>, Option<Refusal>) {
         let now = self.fence.clock().elapsed();
         let verdict = self.verdict(&holds, fill, now);
@@ -41,13 +42,12 @@ where
             own: loaded.version.unwrap_or_default(),
             epoch: fill.ticket().epoch,
             as_of: Moment::of(seen),
-            as_of_micros: low_bits(seen.as_micros()),
             soft: if self.soft < self.hard { life(self.soft).min(hard) } else { Moment(u32::MAX) },
             hard,
             refreshing: AtomicBool::new(false),
             value: loaded.value,
         });
-        let refusal = verdict.err().or_else(|| self.publish(key, &entry).err());
+        let refusal = self.publish(key, &entry, verdict, fill, is_last).err();
         if let Some(refusal) = refusal {
             self.counts.refused(refusal);
         }
@@ -90,21 +90,43 @@ where
         verdict
     }
 
-    /// Makes the entry visible, unless a newer state is there already. Under the lock of the key's flights: of two that
-    /// land at once, the second must see the first.
-    fn publish(&self, key: &K, entry: &Arc<Entry<V>>) -> Result<(), Refusal> {
-        let _landing = self.flights(key).lock();
-        let is_outdated = self.cache.peek(key).is_some_and(|held| entry.is_outdated_by(&held));
-        if is_outdated && self.fence.is_enforced() {
-            return Err(Refusal::BelowFloor(self.fence.tick()));
+    /// Makes the entry visible, unless a newer state may have been shown already. Under the lock of the key's deck: of two
+    /// that land at once, the second must see the first.
+    fn publish(
+        &self,
+        key: &K,
+        entry: &Arc<Entry<V>>,
+        verdict: Result<Tick, Refusal>,
+        fill: &Fill,
+        is_last: bool,
+    ) -> Result<(), Refusal> {
+        let (hash, deck) = self.deck(key);
+        let mut deck = deck.lock();
+        if !self.fence.is_enforced() {
+            self.cache.insert(key.clone(), entry.clone());
+            return Ok(());
         }
-        self.cache.insert(key.clone(), entry.clone());
-        Ok(())
+        let reading = fill.reading();
+        let verdict = most_telling(verdict, deck.shown.check(hash, reading, self.fence.tick()));
+        let is_shown = is_last || !is_worth_repeating(verdict.err());
+        let is_behind = matches!(verdict, Err(Refusal::BelowFloor(_)));
+        if entry.is_unversioned() && is_shown && !is_behind {
+            let turn = Turn(self.turn.fetch_add(1, Ordering::AcqRel) + 1);
+            deck.shown.note(hash, fill.newest(), turn, self.fence.clock().elapsed());
+            // What is shown and not kept leaves no older answer behind; of versions, floors see to that.
+            if verdict.is_err() {
+                self.cache.remove(key);
+            }
+        }
+        if verdict.is_ok() {
+            self.cache.insert(key.clone(), entry.clone());
+        }
+        verdict
     }
 
     /// Makes the entry visible in the place of another, unless that is no longer there.
     pub(super) fn replace(&self, key: &K, old: &Arc<Entry<V>>, new: Entry<V>) {
-        let _landing = self.flights(key).lock();
+        let _landing = self.deck(key).1.lock();
         if self.cache.peek(key).is_some_and(|held| Arc::ptr_eq(&held, old)) {
             self.cache.insert(key.clone(), Arc::new(new));
         }
@@ -119,6 +141,12 @@ where
     }
 }
 
-fn low_bits(number: u128) -> u32 {
-    u32::try_from(number & u128::from(u32::MAX)).unwrap_or(0)
+/// What order says may say more than what was found before.
+fn most_telling(verdict: Result<Tick, Refusal>, order: Result<(), Refusal>) -> Result<(), Refusal> {
+    match (verdict, order) {
+        (Ok(_), order) => order,
+        (Err(behind @ Refusal::BelowFloor(_)), _) | (_, Err(behind @ Refusal::BelowFloor(_))) => Err(behind),
+        (_, Err(Refusal::Forgotten)) => Err(Refusal::Forgotten),
+        (Err(refusal), _) => Err(refusal),
+    }
 }

@@ -1,6 +1,5 @@
 //! The miss path: one load per key, a ticket before it reads, the accept rule when it lands.
 
-use std::collections::HashMap;
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher, Hash};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -9,15 +8,15 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tidings_core::certificate::{Cause, Certificate, Freshness, Path};
 use tidings_core::fence::landing::{Claim, Doubt, Ticket, claim, is_no_use, is_worth_repeating};
-use tidings_core::fence::{Held, Tick};
+use tidings_core::fence::{Fingerprint, Held, Tick, Turn};
 use tidings_core::retry::Backoff;
 use tidings_core::truth::OnFailure;
 use tidings_core::{Code, Error, Result};
 
 use super::entry::Entry;
 use super::fill::{BoxError, Fill, Loaded};
-use super::flight::{Answer, Flight, Landing};
-use super::{ATTEMPTS, FLIGHT_SHARDS, Inner, count};
+use super::flight::{Answer, Deck, Flight, Landing};
+use super::{ATTEMPTS, DECKS, Inner, count};
 use crate::cached::Cached;
 use crate::fence::Hold;
 
@@ -106,18 +105,9 @@ where
         is_no_use(answer.refusal.is_some(), &answer.ticket, arrived, began, self.bound)
     }
 
-    /// Joins the flight for this key, or starts one: callers who come after news that a load cannot have seen must
-    /// not wait for it.
     fn board(&self, key: &K) -> (Arc<Flight<V>>, bool) {
-        let mut flights = self.flights(key).lock();
-        if let Some(flight) = flights.get(key)
-            && !flight.is_outrun(self.epoch.load(Ordering::Acquire))
-        {
-            return (flight.clone(), false);
-        }
-        let flight = Flight::new();
-        flights.insert(key.clone(), flight.clone());
-        (flight, true)
+        let (hash, deck) = self.deck(key);
+        deck.lock().board(key, hash, self.epoch.load(Ordering::Acquire))
     }
 
     async fn load<L, F>(&self, key: &K, flight: &Flight<V>, load: &L) -> Landing<V>
@@ -148,7 +138,8 @@ where
     {
         for attempt in 1.. {
             count(&self.counts.loads);
-            let fill = Fill::new(self.fence.clone(), self.ticket());
+            let turn = Turn(self.turn.load(Ordering::Acquire));
+            let fill = Fill::new(self.fence.clone(), self.ticket(), turn);
             flight.takes_off(fill.clone());
             let loaded = match load(fill.clone()).await {
                 Ok(loaded) => loaded,
@@ -161,8 +152,9 @@ where
                 Ok(holds) => holds,
                 Err(invalid) => return Landing::Failed(invalid.at(format!("a load of view {}", self.name))),
             };
-            let (entry, refusal) = self.land(key, loaded, holds, &fill);
-            if !is_worth_repeating(refusal) || attempt >= ATTEMPTS {
+            let is_last = attempt >= ATTEMPTS;
+            let (entry, refusal) = self.land(key, loaded, holds, &fill, is_last);
+            if is_last || !is_worth_repeating(refusal) {
                 return Landing::Answer(Answer { entry, seen: fill.seen(), ticket: fill.ticket(), refusal });
             }
             self.pause(attempt).await;
@@ -246,17 +238,14 @@ where
 }
 
 impl<K: Hash + Eq, V> Inner<K, V> {
-    /// Nobody joins this flight any more.
     fn leave(&self, key: &K, left: &Arc<Flight<V>>) {
-        let mut flights = self.flights(key).lock();
-        if flights.get(key).is_some_and(|flight| Arc::ptr_eq(flight, left)) {
-            flights.remove(key);
-        }
+        self.deck(key).1.lock().leave(key, left);
     }
 
-    pub(super) fn flights(&self, key: &K) -> &Mutex<HashMap<K, Arc<Flight<V>>>> {
+    /// Where this key's loads are kept, and under which hash what it has shown.
+    pub(super) fn deck(&self, key: &K) -> (Fingerprint, &Mutex<Deck<K, V>>) {
         let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one(key);
-        &self.flights[usize::try_from(hash).unwrap_or(0) % FLIGHT_SHARDS]
+        (Fingerprint(hash), &self.decks[usize::try_from(hash).unwrap_or(0) % DECKS])
     }
 }
 

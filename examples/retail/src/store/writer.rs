@@ -132,11 +132,13 @@ fn perform<T>(
     let answer = work(&mut change)?;
     let Change { tx, facts } = change;
     let began = told.witness.now_ns();
-    tx.commit()?;
-    let ended = told.witness.now_ns();
+    let committed = tx.commit();
+    // One that fails may have happened all the same: it was never acknowledged.
+    let ended = if committed.is_ok() { told.witness.now_ns() } else { u64::MAX };
     for fact in &facts {
         told.witness.commit(fact, began, ended);
     }
+    committed?;
     told.commits.fetch_add(1, Ordering::Relaxed);
     if !facts.is_empty() {
         told.events.fetch_add(facts.len() as u64, Ordering::Relaxed);

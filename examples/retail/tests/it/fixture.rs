@@ -45,7 +45,7 @@ impl Witness for Ear {
     }
     fn baseline(&self, entity: Entity, stamp: Stamp) {
         self.0.baseline.fetch_add(1, Ordering::Relaxed);
-        self.0.history.record(Record::Baseline { entity, stamp });
+        self.0.history.record(Record::baseline(entity, stamp));
     }
     fn commit(&self, fact: &Fact, began: u64, ended: u64) {
         let (entity, stamp) = (&fact.entity, fact.stamp);

@@ -14,7 +14,7 @@ use crate::dev::history::Writing;
 
 /// What happened is judged this much later.
 const LATER: Duration = Duration::from_secs(3);
-/// What can no longer matter to any read is forgotten after this long.
+/// An event whose commit is not told of by then has none.
 const HORIZON: Duration = Duration::from_secs(30);
 const JUDGE_EVERY: Duration = Duration::from_millis(250);
 const FORGET_EVERY: Duration = Duration::from_secs(5);
@@ -34,6 +34,8 @@ pub(super) struct Done {
     pub(super) verdict: Verdict,
     pub(super) p50_us: u64,
     pub(super) p99_us: u64,
+    /// The history, without its end.
+    pub(super) writing: Option<Writing>,
 }
 
 /// What was handed in since the last time.
@@ -112,12 +114,11 @@ impl Judge {
         if settled > 0 {
             self.write(|writing| writing.settled(settled));
         }
-        self.checker.settle(settled);
+        // As whoever reads the file does, so that both come to the same verdict.
+        self.checker.advance(settled);
         if self.forgot_at.elapsed() >= FORGET_EVERY {
             self.forgot_at = Instant::now();
-            let horizon = whole_until.saturating_sub(nanos(HORIZON));
-            self.checker.forget_before(horizon);
-            self.latency.forget_before(horizon);
+            self.latency.forget_before(whole_until.saturating_sub(nanos(HORIZON)));
         }
         let violations = self.checker.violations().iter().take(5);
         let violations = violations.map(|v| format!("{:?}: {}", v.invariant, v.what)).collect();
@@ -126,13 +127,11 @@ impl Judge {
     }
 
     fn done(mut self) -> Result<Done> {
-        if let Some(writing) = self.writing.take()
-            && let Err(error) = writing.finish()
-        {
-            *lock(&self.shared.unwritten) = Some(error);
+        for record in self.shared.close() {
+            self.take(record);
         }
         let (verdict, (p50_us, p99_us)) = (self.verdict()?, self.latency.quantiles());
-        Ok(Done { verdict, p50_us, p99_us })
+        Ok(Done { verdict, p50_us, p99_us, writing: self.writing.take() })
     }
 
     /// A run in which nobody asked for anything broke no promise.

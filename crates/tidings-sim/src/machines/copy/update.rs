@@ -7,7 +7,7 @@ use tidings_core::fence::Held;
 use tidings_core::{Event, Stamp};
 use tidings_testkit::history::{InForce, State as Shows};
 
-use super::flight::life_until;
+use super::answer::life_until;
 use super::{Copy, Entry, entity_of, ordered};
 use crate::machines::draw::Nature;
 use crate::machines::pool::entity_key;

@@ -57,16 +57,38 @@ pub(super) const ALL: [Fault; 14] = {
     all
 };
 
-/// Which faults a history knows, as bits, and how often they strike: half of them, or only two that strike often, while
-/// everybody reads from replicas and some stand still.
-fn mix(choices: &mut Choices) -> (u32, usize) {
-    let all = (FAULTS.len() + MANNERS.len()) as u32;
-    if choices.chance(300) {
-        let two = (1 << choices.below(FAULTS.len() as u32)) | (1 << choices.below(FAULTS.len() as u32));
-        return (two | (1 << FAULTS.len()) | (1 << (all - 1)), 12);
-    }
-    (choices.below(1 << all), [1, 3, 9][choices.below(3) as usize])
+/// Which faults a history knows, as bits, how often they strike, and whether the group's members are at work more than
+/// anybody reads.
+struct Mix {
+    set: u32,
+    rate: usize,
+    stirs: bool,
 }
+
+/// Half of the faults; or only two that strike often, while everybody reads from replicas and some stand still; or what
+/// makes the store forget, again and again.
+fn mix(choices: &mut Choices) -> Mix {
+    let all = (FAULTS.len() + MANNERS.len()) as u32;
+    let lags = 1 << FAULTS.len();
+    let pauses = 1 << (all - 1);
+    let two = |of: u32, choices: &mut Choices| (1 << choices.below(of)) | (1 << choices.below(of));
+    match choices.below(10) {
+        0..5 => {
+            Mix { set: choices.below(1 << all), rate: [1, 3, 9][choices.below(3) as usize], stirs: false }
+        }
+        5 => Mix { set: two(FAULTS.len() as u32, choices) | lags | pauses, rate: 12, stirs: false },
+        _ => {
+            let set = two(FORGETS, choices) << FORGETS_FROM | lags;
+            // What two members do to each other is seen when one of them is slow; what loads do, when many are made.
+            let stirs = choices.chance(500);
+            Mix { set: if stirs { set | pauses } else { set }, rate: 9, stirs }
+        }
+    }
+}
+
+/// Those of the faults by which the store forgets something: so many, from this place on.
+const FORGETS: u32 = 5;
+const FORGETS_FROM: u32 = 3;
 
 /// What one history is made of.
 #[derive(Debug, Default)]
@@ -97,13 +119,13 @@ impl Draw {
     pub(super) fn again(&mut self, choices: &mut Choices) {
         self.steps = choices.below(96);
         self.copies = 1 + choices.below(2) as usize;
+        let Mix { set, rate, stirs } = mix(choices);
         self.keys = 1 + choices.below(KEYS as u32);
         self.bare = choices.chance(300);
         self.lease = if choices.chance(500) { 20 } else { 2_000 };
         self.untold = choices.chance(200);
         // What events carry has a version: a copy that shows an entity now with one and now without cannot order the two.
         self.carries = !self.untold && choices.chance(400);
-        let (set, rate) = mix(choices);
         self.manners = std::array::from_fn(|index| set >> (FAULTS.len() + index) & 1 == 1);
         self.raised = if self.has(Fault::Pressure) { 1 } else { 8 };
         let strikes =
@@ -114,9 +136,9 @@ impl Draw {
         for (act, weight, sense) in [
             (Act::Publish, 40, true),
             (Act::See, 24, self.has(Fault::EarlyEvent)),
-            (Act::Member, 80, true),
+            (Act::Member, if stirs { 176 } else { 80 }, true),
             (Act::Follow, 24, true),
-            (Act::Read, 176, true),
+            (Act::Read, if stirs { 80 } else { 176 }, true),
             (Act::Commit, 32, true),
             (Act::Replicate, 16, lags),
             (Act::Save, 8, strikes(Fault::OldDump)),

@@ -1,13 +1,40 @@
 //! Histories that an attack on the checker once had judged wrongly, as lines of a file.
 
+use tidings_core::Result;
+
 use crate::checker::Verdict;
 use crate::history::{Reader, check};
 
-/// The lines between header and end, judged.
-fn judge(lines: &[&str]) -> Verdict {
+mod accused;
+mod missed;
+
+/// The lines between header and end, judged by one and by three.
+fn try_judge(lines: &[&str]) -> Result<Verdict> {
     let records = lines.iter().filter(|line| !line.contains("settled")).count();
     let text = format!("{{\"tidings_history\":1}}\n{}\n{{\"end\":{records}}}\n", lines.join("\n"));
-    check(Reader::new(text.as_bytes()), 1).unwrap()
+    let judged = |by| check(Reader::new(text.as_bytes()), by);
+    let (alone, shared) = (judged(1), judged(3));
+    match (&alone, &shared) {
+        (Ok(alone), Ok(shared)) => assert_eq!(alone, shared, "whoever judges"),
+        (one, other) => assert_eq!(format!("{one:?}"), format!("{other:?}"), "whoever judges"),
+    }
+    alone
+}
+
+fn judge(lines: &[&str]) -> Verdict {
+    try_judge(lines).unwrap()
+}
+
+/// The same in both orders, of which neither may make a difference.
+fn judge_both_ways(lines: &[&str]) -> Verdict {
+    let verdict = judge(lines);
+    let backwards: Vec<_> = lines.iter().rev().copied().collect();
+    assert_eq!(judge(&backwards).counts, verdict.counts, "backwards");
+    verdict
+}
+
+fn settled(time: u64) -> String {
+    format!(r#"{{"settled":{time}}}"#)
 }
 
 const V1: &str = r#"{"commit":"price/1","version":1,"began":100,"ended":110}"#;
