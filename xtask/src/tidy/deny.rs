@@ -8,11 +8,18 @@ use serde_json::Value;
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Policy {
     licences: Vec<String>,
-    banned: Vec<String>,
+    banned: Vec<Banned>,
+}
+
+/// A crate that nothing but these may depend on.
+#[derive(Debug, PartialEq, Eq)]
+struct Banned {
+    name: String,
+    wrappers: Vec<String>,
 }
 
 impl Policy {
-    /// Reads the quoted names of the list `allow` under `[licenses]` and of `deny` under `[bans]`.
+    /// Reads the quoted names of the list `allow` under `[licenses]`, and of each line of `deny` under `[bans]`.
     pub(super) fn parse(text: &str) -> Self {
         let mut policy = Self::default();
         let (mut section, mut list) = (String::new(), String::new());
@@ -22,13 +29,14 @@ impl Policy {
             } else if let Some((name, _)) = line.split_once('=').filter(|_| list.is_empty()) {
                 list = name.trim().to_owned();
             }
-            let into = match (section.as_str(), list.as_str()) {
-                ("licenses", "allow") => Some(&mut policy.licences),
-                ("bans", "deny") => Some(&mut policy.banned),
-                _ => None,
-            };
-            if let Some(into) = into {
-                into.extend(line.split('"').skip(1).step_by(2).map(str::to_owned));
+            let mut quoted = line.split('"').skip(1).step_by(2).map(str::to_owned);
+            match (section.as_str(), list.as_str()) {
+                ("licenses", "allow") => policy.licences.extend(quoted),
+                // One line for each crate, as `cargo deny` has it: its name, and who may bring it all the same.
+                ("bans", "deny") => policy
+                    .banned
+                    .extend(quoted.next().map(|name| Banned { name, wrappers: quoted.collect() })),
+                _ => {}
             }
             if !list.is_empty() && (line.ends_with(']') || !line.ends_with(['[', ','])) {
                 list.clear();
@@ -41,14 +49,31 @@ impl Policy {
 /// Problems among the dependencies in `cargo metadata`.
 pub(super) fn check(metadata: &Value, policy: &Policy) -> Vec<String> {
     let packages = metadata["packages"].as_array().into_iter().flatten();
-    packages.flat_map(|package| check_package(package, policy)).collect()
+    packages.flat_map(|package| check_package(package, metadata, policy)).collect()
 }
 
-fn check_package(package: &Value, policy: &Policy) -> Vec<String> {
+/// The names of the packages that bring this one into the build.
+fn dependents<'a>(id: &'a str, metadata: &'a Value) -> impl Iterator<Item = &'a str> {
+    let nodes = metadata["resolve"]["nodes"].as_array().into_iter().flatten();
+    let brings = move |node: &&Value| {
+        node["dependencies"].as_array().into_iter().flatten().any(|dependency| dependency == id)
+    };
+    let name = |node: &'a Value| {
+        let packages = metadata["packages"].as_array().into_iter().flatten();
+        packages.filter(|package| package["id"] == node["id"]).find_map(|package| package["name"].as_str())
+    };
+    nodes.filter(brings).filter_map(name)
+}
+
+fn check_package(package: &Value, metadata: &Value, policy: &Policy) -> Vec<String> {
     let text = |name: &str| package[name].as_str();
     let name = text("name").unwrap_or_default();
     let mut problems = Vec::new();
-    if policy.banned.iter().any(|banned| banned == name) {
+    let is_wrapped = |banned: &Banned| {
+        let mut dependents = dependents(text("id").unwrap_or_default(), metadata).peekable();
+        dependents.peek().is_some() && dependents.all(|name| banned.wrappers.iter().any(|one| one == name))
+    };
+    if policy.banned.iter().any(|banned| banned.name == name && !is_wrapped(banned)) {
         problems.push(format!(
             "{name}: must not enter the build (deny.toml); `cargo tree -i {name}` shows who brings it"
         ));
@@ -121,7 +146,7 @@ allow = [
 multiple-versions = "warn"
 deny = [
     { crate = "openssl-sys" },
-    { crate = "native-tls" },
+    { crate = "native-tls", wrappers = ["one", "another"] },
 ]
 [sources]
 allow = ["elsewhere"]
@@ -135,8 +160,11 @@ allow = ["elsewhere"]
     fn the_policy_is_what_cargo_deny_would_read() {
         let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
         // Field names inside the tables are not quoted, so only the crates' names are read.
-        let expected =
-            Policy { licences: words(&["MIT", "Apache-2.0"]), banned: words(&["openssl-sys", "native-tls"]) };
+        let banned = |name: &str, wrappers| Banned { name: name.to_owned(), wrappers: words(wrappers) };
+        let expected = Policy {
+            licences: words(&["MIT", "Apache-2.0"]),
+            banned: vec![banned("openssl-sys", &[]), banned("native-tls", &["one", "another"])],
+        };
         assert_eq!(policy(), expected);
         assert_eq!(
             Policy::parse("[licenses]\nallow = [\"MIT\", \"ISC\"]\n").licences,
@@ -183,6 +211,18 @@ allow = ["elsewhere"]
             let problems = check(&json!({"packages": [package]}), &policy());
             assert_eq!(problems.is_empty(), expected.is_empty(), "{problems:?}");
             assert!(problems.iter().all(|problem| problem.contains(expected)), "{problems:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_banned_may_come_with_its_wrapper_and_with_nobody_else() {
+        for (dependents, is_fine) in [(vec!["one"], true), (vec!["one", "other"], false), (vec![], false)] {
+            let package = |name: &str| json!({"id": name, "name": name, "license": "MIT"});
+            let node = |name: &&str| json!({"id": name, "dependencies": ["native-tls"]});
+            let nodes: Vec<_> = dependents.iter().map(node).collect();
+            let packages = ["one", "other", "native-tls"].map(package);
+            let metadata = json!({"packages": packages, "resolve": {"nodes": nodes}});
+            assert_eq!(check(&metadata, &policy()).is_empty(), is_fine, "{dependents:?}");
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use services::{Postgres, embedded_only};
 use tidings_core::port::{Boxed, Cursor, Outbox};
 use tidings_core::{Draft, Result, Stamp};
 use tidings_postgres::{Discovery, PostgresOutbox, fault, record, schema};
@@ -56,11 +57,15 @@ impl OutboxHome for Home {
     }
 }
 
+/// On a server of its own: what else runs on a shared one can have a new slot's first acknowledgements not count yet.
 #[tokio::test]
 async fn decoding_does_what_every_outbox_does() {
-    if let Some(database) = Database::new().await {
-        conformance::outbox::run_all(&Home { database, discovery: decode() }).await;
+    if embedded_only() {
+        return;
     }
+    let server = Postgres::start(&[]).unwrap();
+    let database = Database::on(&server.url()).await;
+    conformance::outbox::run_all(&Home { database, discovery: decode() }).await;
 }
 
 #[tokio::test]
