@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use tidings_core::{Code, Result, Time};
 use tokio_postgres::Client;
-use tokio_postgres::types::Type;
 
 use crate::fault::fault;
 use crate::outbox::Discovery;
@@ -290,10 +289,4 @@ async fn outbox(client: &Client) -> Result<Vec<Finding>> {
         ));
     }
     Ok(findings)
-}
-
-/// The rights of a role that publishes: whether it may.
-pub async fn may_publish(client: &Client, role: &str) -> Result<bool> {
-    let sql = "SELECT pg_has_role($1, 'tidings_writer', 'USAGE')";
-    client.query_typed_one(sql, &[(&role, Type::TEXT)]).await.map(|row| row.get(0)).map_err(fault)
 }

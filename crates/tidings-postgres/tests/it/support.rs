@@ -67,7 +67,15 @@ impl Database {
     }
 
     pub(crate) async fn open(&self, discovery: Discovery) -> Arc<PostgresOutbox> {
-        PostgresOutbox::open(&self.address(), settings(discovery)).await.unwrap()
+        self.open_with(settings(discovery)).await
+    }
+
+    /// Opens it and reads what is there: with a new slot that comes from the table, and only what follows from the slot.
+    pub(crate) async fn open_with(&self, settings: Settings) -> Arc<PostgresOutbox> {
+        let outbox = PostgresOutbox::open(&self.address(), settings).await.unwrap();
+        let mut from = outbox.acknowledged().await.unwrap();
+        follow(&*outbox, &mut from).await;
+        outbox
     }
 }
 

@@ -1,7 +1,7 @@
 //! Much at once, in little memory.
 
 use tidings_core::port::{Cursor, Outbox};
-use tidings_postgres::{PostgresOutbox, Settings};
+use tidings_postgres::Settings;
 
 use crate::support::{Database, settings, ways};
 
@@ -12,7 +12,7 @@ async fn a_transaction_larger_than_the_window_passes_through_in_order() {
         let Some(database) = Database::new().await else { return };
         let client = database.connect().await;
         let small = Settings { window_bytes: 256 << 10, ..settings(way.clone()) };
-        let outbox = PostgresOutbox::open(&database.address(), small).await.unwrap();
+        let outbox = database.open_with(small).await;
         let sql = "SELECT count(tidings.publish('a.B', 'page/' || n % 7, to_json(repeat('x', 8192))))
                    FROM generate_series(1, 3000) AS n";
         client.query_one(sql, &[]).await.unwrap();
