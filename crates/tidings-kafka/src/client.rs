@@ -121,6 +121,9 @@ pub(crate) fn writing(settings: &KafkaSettings) -> ClientConfig {
         .set("enable.idempotence", "true")
         // What fails for good must not be overtaken: everything behind it fails, too.
         .set("enable.gapless.guarantee", "true")
+        // One request at a time. A broker takes any sequence number as the first of a producer it knows nothing of, so of
+        // two under way the second could be stored without the first, and the client take both as stored.
+        .set("max.in.flight.requests.per.connection", "1")
         // An append has its own deadline. The client's would drop a record and go on with the next.
         .set("message.timeout.ms", "0")
         .set("request.timeout.ms", settings.timeout.as_millis().to_string())

@@ -48,12 +48,20 @@ impl Trouble {
         {
             return Error::new(*code, what).because(reason.clone());
         }
-        Error::new(code, what).because(error.to_string())
+        Error::new(code, what).because(cause(error))
     }
 
     /// Nothing came in time.
     pub(crate) fn silence(&self, what: impl Into<String>) -> Error {
         self.fault(what, &KafkaError::Global(Kafka::OperationTimedOut))
+    }
+}
+
+/// In words, without the value of a setting: it may be a password.
+fn cause(error: &KafkaError) -> String {
+    match error {
+        KafkaError::ClientConfig(_, why, key, _) => format!("{key}: {why}"),
+        _ => error.to_string(),
     }
 }
 
@@ -135,6 +143,15 @@ mod tests {
         ] {
             assert_eq!(code_of(&KafkaError::Global(kafka)), expected, "{kafka}");
         }
+    }
+
+    #[test]
+    fn the_value_of_a_setting_is_never_told() {
+        let mut config = rdkafka::ClientConfig::new();
+        config.set("sasl.passwort", "secret");
+        let error = config.create::<rdkafka::consumer::BaseConsumer>().err().unwrap();
+        let told = Trouble::default().fault("connecting", &error).to_string();
+        assert!(told.contains("sasl.passwort") && !told.contains("secret"), "{told}");
     }
 
     #[test]

@@ -58,6 +58,13 @@ impl Address {
         if config.get_hosts().is_empty() || config.get_dbname().is_none() {
             return Err(invalid("names no host or no database"));
         }
+        // The stream and the questions about it must go to one server, as one user.
+        if config.get_hosts().len() > 1 || config.get_ports().len() > 1 {
+            return Err(invalid("names several servers; name the one address that leads to the primary"));
+        }
+        if config.get_user().is_none() {
+            return Err(invalid("names no user"));
+        }
         config.connect_timeout(CONNECT_TIMEOUT);
         config.ssl_mode(match &authority {
             Some(_) => tokio_postgres::config::SslMode::Require,
@@ -105,7 +112,7 @@ impl Address {
             Some(Host::Unix(path)) => path.display().to_string(),
             None => String::new(),
         };
-        let user = self.config.get_user().unwrap_or("postgres");
+        let user = self.config.get_user().unwrap_or_default();
         let database = self.config.get_dbname().unwrap_or_default();
         let password = text(self.config.get_password());
         let tls = match &self.authority {
@@ -172,6 +179,8 @@ mod tests {
             "postgresql://u:secret@h/d?sslmode=verify-full",
             "postgresql://u:secret@h:port/d",
             "postgresql://u:secret@h/d?sslmode=maybe",
+            "postgresql://u:secret@h,g/d",
+            "postgresql://h/d?password=secret",
         ] {
             let error = Address::parse(bad).unwrap_err();
             assert_eq!(error.code(), Code::SETTING_INVALID, "{bad}");

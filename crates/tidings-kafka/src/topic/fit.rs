@@ -56,6 +56,11 @@ pub(super) fn check<'a>(
     if value("cleanup.policy").is_some_and(|policy| policy.contains("compact")) {
         return unfit("cleanup.policy", "compaction removes events that nobody may have read".to_owned());
     }
+    if value("message.timestamp.type").is_some_and(|kind| kind != "LogAppendTime") {
+        let why =
+            "records are found by when the broker took them; by a producer's clock some would be passed over";
+        return unfit("message.timestamp.type", why.to_owned());
+    }
     if let Some(keep) = settings.topics.keep
         && number("retention.ms")
             .is_some_and(|kept| kept >= 0 && u128::from(kept.unsigned_abs()) < keep.as_millis())
@@ -94,6 +99,7 @@ mod tests {
     fn checked(replicas: usize, changes: &[(&str, &str)]) -> Result<()> {
         let mut values = BTreeMap::from([
             ("cleanup.policy", "delete"),
+            ("message.timestamp.type", "LogAppendTime"),
             ("retention.ms", "3600000"),
             ("min.insync.replicas", "2"),
             ("unclean.leader.election.enable", "false"),
@@ -110,6 +116,7 @@ mod tests {
         assert!(checked(3, &[("retention.ms", "-1")]).is_ok(), "kept for ever");
         for change in [
             ("cleanup.policy", "compact,delete"),
+            ("message.timestamp.type", "CreateTime"),
             ("retention.ms", "3599999"),
             ("min.insync.replicas", "1"),
             ("unclean.leader.election.enable", "true"),
