@@ -59,6 +59,8 @@ pub struct Settings {
     pub confirm_every: Duration,
     /// How long opening waits for another relay to let go of the outbox.
     pub patience: Duration,
+    /// How long making a replication slot waits for the transactions that are under way: it needs the end of them all.
+    pub slot_patience: Duration,
 }
 
 impl Settings {
@@ -71,6 +73,7 @@ impl Settings {
             window_bytes: 16 << 20,
             confirm_every: Duration::from_secs(10),
             patience: Duration::from_secs(5),
+            slot_patience: PATIENCE,
         }
     }
 }
@@ -115,7 +118,8 @@ impl PostgresOutbox {
     ///
     /// Errors: [`Code::OUTBOX_MISSING`], [`Code::STORE_TOO_NEW`], [`Code::SLOT_IN_USE`] while another relay leads,
     /// [`Code::SOURCE_CHANGED`], those of a connection, and for logical decoding [`Code::WAL_LEVEL`],
-    /// [`Code::SLOTS_FULL`], [`Code::SLOT_FOREIGN`] and [`Code::DATABASE_PRIVILEGE`].
+    /// [`Code::SLOTS_FULL`], [`Code::SLOT_FOREIGN`], [`Code::DATABASE_PRIVILEGE`], and [`Code::BUSY`] if a transaction that
+    /// stays open keeps the slot from being made.
     pub async fn open(address: &Address, settings: Settings) -> Result<Arc<Self>> {
         let window = Window::new(settings.window_bytes);
         let core = Core { session: None, window, acknowledged: 0, epoch: 0, vouched: Time::from_micros(0) };
@@ -138,9 +142,11 @@ impl PostgresOutbox {
             Discovery::Decode { slot } => {
                 let slot = slot.clone().unwrap_or_else(|| self.address.slot());
                 let from = Instant::now();
+                let slot_patience = self.settings.slot_patience;
                 let stream = loop {
+                    let (position, resume) = (progress.position, &progress.resume);
                     let opened =
-                        Stream::open(&self.address, &slot, &control, progress.position, &progress.resume);
+                        Stream::open(&self.address, &slot, &control, position, resume, slot_patience);
                     match Box::pin(opened).await {
                         Err(e)
                             if e.code() == Code::SLOT_IN_USE && from.elapsed() < self.settings.patience =>

@@ -3,7 +3,7 @@
 use tidings_core::port::Cursor;
 use tidings_core::{Code, Error, Result, Time};
 use tokio_postgres::types::Type;
-use tokio_postgres::{Client, GenericClient};
+use tokio_postgres::{Client, GenericClient, SimpleQueryMessage};
 
 use crate::fault::fault;
 
@@ -156,13 +156,35 @@ pub async fn uninstall(client: &Client) -> Result<Plan> {
 }
 
 /// Makes the daily partitions of the days to come and drops those whose rows are all acknowledged and older than `keep`.
-/// To be called now and then, by the relay. Waits for nobody. Returns how many it made and dropped.
+/// To be called now and then, by the relay, on a session that is in no transaction. Waits for nobody, and holds each lock
+/// no longer than one step takes. Returns how many it made and dropped.
 pub async fn maintain(client: &Client, keep: std::time::Duration) -> Result<(u32, u32)> {
-    let keep = format!("{} seconds", keep.as_secs());
-    let sql = "SELECT made, dropped FROM tidings.maintain($1::interval)";
-    let row = client.query_typed_one(sql, &[(&keep, Type::TEXT)]).await.map_err(fault)?;
-    let count = |at: usize| u32::try_from(row.get::<_, i32>(at)).unwrap_or_default();
-    Ok((count(0), count(1)))
+    let keep = keep.as_secs();
+    upkeep(client, &format!("tidings.trim_default('{keep} seconds') IS NULL")).await?;
+    let made = upkeep(client, "tidings.make_partitions(3)").await?;
+    let mut dropped = 0;
+    while upkeep(client, &format!("tidings.drop_partition('{keep} seconds')")).await? > 0 {
+        dropped += 1;
+    }
+    Ok((made, dropped))
+}
+
+/// One step, in a transaction of its own, under the isolation that it needs, whatever the session's default is.
+async fn upkeep(client: &Client, call: &str) -> Result<u32> {
+    let sql = format!("BEGIN ISOLATION LEVEL READ COMMITTED, READ WRITE; SELECT {call}; COMMIT");
+    let answer = match client.simple_query(&sql).await {
+        Ok(answer) => answer,
+        Err(e) => {
+            // Should this fail as well, then the session is gone; the first failure says why.
+            let _ = client.batch_execute("ROLLBACK").await;
+            return Err(fault(e));
+        }
+    };
+    let value = answer.iter().find_map(|message| match message {
+        SimpleQueryMessage::Row(row) => row.get(0),
+        _ => None,
+    });
+    Ok(value.and_then(|text| text.parse().ok()).unwrap_or_default())
 }
 
 /// An event that the relay could not publish and set aside.

@@ -8,8 +8,11 @@ use tidings_core::{Code, Error, Result};
 
 mod check_history;
 mod dev;
+mod doctor;
 mod error;
+mod outbox;
 mod publish;
+mod relay;
 mod status;
 mod tail;
 
@@ -26,6 +29,9 @@ enum Command {
     Dev(dev::Args),
     CheckHistory(check_history::Args),
     Publish(publish::Args),
+    Relay(relay::Args),
+    Outbox(outbox::Args),
+    Doctor(doctor::Args),
     Tail(tail::Args),
     Status(status::Args),
     Error(error::Args),
@@ -56,6 +62,9 @@ fn perform(command: Command) -> Result<ExitCode> {
         Command::Error(args) => error::run(&args),
         Command::Publish(args) => publish::run(&args),
         Command::Dev(args) => runtime()?.block_on(crate::dev::run(args.into())),
+        Command::Relay(args) => runtime()?.block_on(relay::run(args)),
+        Command::Outbox(args) => runtime()?.block_on(outbox::run(args)),
+        Command::Doctor(args) => runtime()?.block_on(doctor::run(args)),
         Command::Tail(args) => runtime()?.block_on(tail::run(args)),
         Command::Status(args) => runtime()?.block_on(status::run(args)),
     }

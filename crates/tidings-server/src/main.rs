@@ -5,6 +5,7 @@
 //! - `published`: the outbox of events that were handed in with `tidings publish`;
 //! - `survey`: the state of a data directory, as `status` and the console show it;
 //! - `verdict`: what a checker found, in words;
+//! - `relay`: the relay as a service of its own;
 //! - `dev`: the running platform, its HTTP API and console, and the checker that judges the run.
 
 use std::process::ExitCode;
@@ -15,6 +16,7 @@ mod dev;
 mod out;
 mod pages;
 mod published;
+mod relay;
 mod survey;
 mod units;
 mod verdict;

@@ -3,16 +3,14 @@
 use tidings_core::Result;
 use tidings_core::port::Cursor;
 
-use super::control::{Control, Reading};
+use super::control::{ANSWER_BYTES, Batch, Control, Reading};
 use super::snapshot::Snapshot;
 use super::window::{Resume, Window};
 
-/// One answer should be about this large, and never be much larger, however large the rows are.
-const ANSWER_BYTES: usize = 2 << 20;
 /// Rows in the first answer, before anything is known of their size.
 const FIRST: usize = 64;
-/// Rows in an answer at most.
-const MOST: usize = 4096;
+/// Rows in an answer at most: the server looks at the size of so many.
+const MOST: usize = 1024;
 
 /// How far the table has been read into the window.
 #[derive(Debug)]
@@ -55,37 +53,36 @@ impl Claim {
     }
 
     async fn fresh(&mut self, control: &Control, window: &mut Window, reading: &Reading) -> Result<()> {
-        let (rows, snapshot) = control.fresh(&self.done, self.rows, reading).await?;
+        let (batch, snapshot) = control.fresh(&self.done, self.rows, reading).await?;
         let Some(snapshot) = snapshot else { return Ok(()) };
         self.next = Some(snapshot);
-        self.take(rows, window);
+        self.take(batch, window);
         Ok(())
     }
 
     async fn rest(&mut self, control: &Control, window: &mut Window, reading: &Reading) -> Result<()> {
         let Some(next) = self.next.clone() else { return Ok(()) };
-        let rows = control.rest(&self.done, &next, self.seq, self.rows, reading).await?;
-        self.take(rows, window);
+        let batch = control.rest(&self.done, &next, self.seq, self.rows, reading).await?;
+        self.take(batch, window);
         Ok(())
     }
 
-    fn take(&mut self, rows: Vec<crate::row::Row>, window: &mut Window) {
-        let (count, asked) = (rows.len(), self.rows);
-        let bytes = rows.iter().map(|row| row.bytes).sum::<usize>();
-        for row in rows {
+    fn take(&mut self, batch: Batch, window: &mut Window) {
+        let (count, asked) = (batch.rows.len(), self.rows);
+        for row in batch.rows {
             self.seq = row.seq;
             window.push(row);
             window.mark(self.resume());
         }
-        if count < asked {
+        if !batch.more {
             if let Some(next) = self.next.take() {
                 self.done = next;
             }
             self.seq = 0;
             window.mark(self.resume());
         }
-        self.rows = match bytes {
-            b if b > ANSWER_BYTES => (asked / 2).max(1),
+        self.rows = match batch.bytes {
+            b if b >= ANSWER_BYTES => count.max(1),
             b if b < ANSWER_BYTES / 4 => (asked * 2).min(MOST),
             _ => asked,
         };

@@ -16,6 +16,12 @@ use crate::row::{self, Columns, Row};
 /// The advisory lock that the leading relay holds: the bytes of `tidings` and a zero.
 const LEASE: i64 = i64::from_be_bytes(*b"tidings\0");
 
+/// One answer is about this large at most, but for its last row.
+pub(super) const ANSWER_BYTES: usize = 2 << 20;
+
+/// The column after a row's own: how many rows were found.
+const FOUND: usize = row::NAMES.len();
+
 /// How often a relay that stands by looks whether the lease is free.
 const LEASE_POLL: Duration = Duration::from_millis(20);
 
@@ -108,11 +114,11 @@ impl Control {
         done: &Snapshot,
         limit: usize,
         reading: &Reading,
-    ) -> Result<(Vec<Row>, Option<Snapshot>)> {
-        let parameters: [&(dyn ToSql + Sync); 2] = [&&*done.text, &signed(limit)];
+    ) -> Result<(Batch, Option<Snapshot>)> {
+        let parameters: [&(dyn ToSql + Sync); 3] = [&&*done.text, &signed(limit), &signed(ANSWER_BYTES)];
         let found = self.client.query(&self.fresh, &parameters).await.map_err(fault)?;
-        let snapshot = found.first().map(|row| Snapshot::parse(row.get(row::NAMES.len()))).transpose()?;
-        Ok((reading.rows(&found), snapshot))
+        let snapshot = found.first().map(|row| Snapshot::parse(row.get(FOUND + 1))).transpose()?;
+        Ok((Batch::new(&found, limit, reading), snapshot))
     }
 
     /// Rows after `seq` that are visible in `next` and were not in `done`, oldest first.
@@ -123,10 +129,11 @@ impl Control {
         seq: i64,
         limit: usize,
         reading: &Reading,
-    ) -> Result<Vec<Row>> {
-        let parameters: [&(dyn ToSql + Sync); 4] = [&&*done.text, &&*next.text, &seq, &signed(limit)];
+    ) -> Result<Batch> {
+        let parameters: [&(dyn ToSql + Sync); 5] =
+            [&&*done.text, &&*next.text, &seq, &signed(limit), &signed(ANSWER_BYTES)];
         let found = self.client.query(&self.rest, &parameters).await.map_err(fault)?;
-        Ok(reading.rows(&found))
+        Ok(Batch::new(&found, limit, reading))
     }
 
     /// The rows of these transactions, oldest first.
@@ -179,6 +186,26 @@ impl Control {
         ];
         let sql = include_str!("../sql/park.sql");
         self.client.query_typed(sql, &parameters).await.map(drop).map_err(fault)
+    }
+}
+
+/// Rows of one answer.
+pub(super) struct Batch {
+    pub(super) rows: Vec<Row>,
+    /// About how much memory they take.
+    pub(super) bytes: usize,
+    /// There may be more rows than these.
+    pub(super) more: bool,
+}
+
+impl Batch {
+    /// The server cuts an answer off that gets too large, and says how many rows it would have had.
+    fn new(answers: &[Answer], limit: usize, reading: &Reading) -> Self {
+        let found: i64 = answers.first().map_or(0, |answer| answer.get(FOUND));
+        let rows = reading.rows(answers);
+        let bytes = rows.iter().map(|row| row.bytes).sum();
+        let more = found >= signed(limit) || found > signed(rows.len());
+        Self { rows, bytes, more }
     }
 }
 

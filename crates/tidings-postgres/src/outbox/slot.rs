@@ -1,6 +1,9 @@
 //! The replication slot: looking it over, making it, replacing a lost one.
 
+use std::time::Duration;
+
 use tidings_core::{Code, Error, Result};
+use tokio_postgres::error::SqlState;
 use tokio_postgres::types::Type;
 
 use super::control::Control;
@@ -17,11 +20,11 @@ pub(super) struct Slot {
 /// Finds the slot, or makes it. One that is somebody else's is left alone; one whose log is gone is replaced.
 ///
 /// Errors: [`Code::SLOT_FOREIGN`], [`Code::SLOT_IN_USE`], [`Code::SLOTS_FULL`], [`Code::WAL_LEVEL`],
-/// [`Code::DATABASE_PRIVILEGE`].
-pub(super) async fn ready(control: &Control, name: &str) -> Result<Slot> {
+/// [`Code::DATABASE_PRIVILEGE`]; [`Code::BUSY`] if it cannot be made within `patience`.
+pub(super) async fn ready(control: &Control, name: &str, patience: Duration) -> Result<Slot> {
     let sql = include_str!("../sql/slot.sql");
     let found = control.client().query_typed_opt(sql, &[(&name, Type::TEXT)]).await.map_err(fault)?;
-    let Some(row) = found else { return make(control, name).await };
+    let Some(row) = found else { return make(control, name, patience).await };
     let (plugin, database): (String, Option<String>) = (row.get(0), row.get(1));
     if !row.get::<_, bool>(2) {
         let database = database.as_deref().unwrap_or("another kind");
@@ -38,18 +41,48 @@ pub(super) async fn ready(control: &Control, name: &str) -> Result<Slot> {
         _ => {
             let sql = "SELECT pg_drop_replication_slot($1)";
             control.client().query_typed(sql, &[(&name, Type::TEXT)]).await.map_err(fault)?;
-            make(control, name).await
+            make(control, name, patience).await
         }
     }
 }
 
 /// Waits until every transaction that is under way now has ended: only from there on can a slot stream.
-async fn make(control: &Control, name: &str) -> Result<Slot> {
+/// The server itself keeps the time: had we just turned away, it would go on waiting, and keep slot and lease.
+async fn make(control: &Control, name: &str, patience: Duration) -> Result<Slot> {
     // From PostgreSQL 17 on, standbys can keep a copy of the slot, so that it survives a failover.
     let failover = if control.version >= 170_000 { ", false, false, true" } else { "" };
     let sql = format!(
         "SELECT (lsn - '0/0'::pg_lsn)::bigint FROM pg_create_logical_replication_slot($1, 'pgoutput'{failover})"
     );
-    let row = control.client().query_typed_one(&sql, &[(&name, Type::TEXT)]).await.map_err(fault)?;
+    limit_statements(control, patience.as_millis().max(1)).await?;
+    let made = control.client().query_typed_one(&sql, &[(&name, Type::TEXT)]).await;
+    limit_statements(control, 0).await?;
+    let row = match made {
+        Err(e) if e.code() == Some(&SqlState::QUERY_CANCELED) => {
+            return Err(held_up(control).await?.because(e));
+        }
+        made => made.map_err(fault)?,
+    };
     Ok(Slot { confirmed: u64::try_from(row.get::<_, i64>(0)).unwrap_or_default(), is_new: true })
+}
+
+/// How long the server goes on with a statement of this session; 0: without end.
+async fn limit_statements(control: &Control, millis: u128) -> Result<()> {
+    let millis = millis.min(i32::MAX.unsigned_abs().into()).to_string();
+    let sql = "SELECT set_config('statement_timeout', $1, false)";
+    control.client().query_typed(sql, &[(&millis, Type::TEXT)]).await.map(drop).map_err(fault)
+}
+
+/// Who holds up the making of a slot.
+async fn held_up(control: &Control) -> Result<Error> {
+    let found =
+        control.client().query_typed_opt(include_str!("../sql/holder.sql"), &[]).await.map_err(fault)?;
+    let who: Option<(String, Option<String>)> = found.map(|row| (row.get(0), row.get(1)));
+    let what = "the replication slot waits for transactions that began before it";
+    let what = match who {
+        Some((who, Some(since))) => format!("{what}; {who} has been open since {since}"),
+        Some((who, None)) => format!("{what}; {who} has been open for longest"),
+        None => what.to_owned(),
+    };
+    Ok(Error::new(Code::BUSY, what))
 }

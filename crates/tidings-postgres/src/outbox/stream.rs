@@ -67,8 +67,9 @@ impl Stream {
         control: &Control,
         position: u64,
         resume: &Resume,
+        patience: Duration,
     ) -> Result<Self> {
-        let slot = slot::ready(control, name).await?;
+        let slot = slot::ready(control, name, patience).await?;
         // The slot never gets ahead of what is saved. If it is ahead, then it is not the one that was left here.
         let from = resume.lsn.filter(|lsn| !slot.is_new && slot.confirmed <= *lsn);
         if from.is_none() && resume.lsn.is_some() {

@@ -67,6 +67,11 @@ DECLARE
 BEGIN
     PERFORM tidings.check_event(record.type, record.entity, record.data, record.effectivefrom, record.effectiveuntil,
         record.traceparent, record.contenttype, record.body);
+    -- An entity at the last number there is could never be published again.
+    IF record.version > 4611686018427387904 THEN
+        PERFORM tidings.refuse('the version is above 2^62; take versions from the row of the entity, or give NULL to have'
+            || ' it assigned', 'TD1005');
+    END IF;
     -- A commit that could un-happen must not be published.
     IF current_setting('synchronous_commit') = 'off' THEN
         PERFORM set_config('synchronous_commit', 'on', true);
@@ -76,9 +81,8 @@ BEGIN
     VALUES (record.entity, now_timeline, coalesce(record.version, 1))
     ON CONFLICT (entity) DO UPDATE
         SET timeline = greatest(last.timeline, excluded.timeline),
-            version = coalesce(record.version, CASE last.version WHEN 9223372036854775807 THEN 1 ELSE last.version + 1 END)
-        WHERE last.timeline < excluded.timeline OR record.version > last.version
-            OR (record.version IS NULL AND last.version < 9223372036854775807)
+            version = coalesce(record.version, last.version + 1)
+        WHERE last.timeline < excluded.timeline OR record.version > last.version OR record.version IS NULL
     RETURNING last.timeline, last.version INTO new_timeline, new_version;
     IF record.version < 1 AND new_version = record.version THEN
         PERFORM tidings.refuse('the version is not positive; give the version of the row, or NULL to have it assigned', 'TD1005');

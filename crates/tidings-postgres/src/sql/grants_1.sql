@@ -5,6 +5,7 @@ GRANT EXECUTE ON FUNCTION tidings.publish(text, text, json, bigint, timestamptz,
 GRANT SELECT ON tidings.meta, tidings.outbox, tidings.parked, tidings.relay TO tidings_relay;
 GRANT UPDATE ON tidings.relay TO tidings_relay;
 GRANT INSERT, UPDATE ON tidings.parked TO tidings_relay;
-GRANT EXECUTE ON FUNCTION tidings.timeline(), tidings.maintain(interval, integer) TO tidings_relay;
+GRANT EXECUTE ON FUNCTION tidings.timeline(), tidings.maintain(interval, integer), tidings.make_partitions(integer),
+    tidings.drop_partition(interval), tidings.trim_default(interval) TO tidings_relay;
 
-SELECT tidings.maintain('7 days');
+SELECT tidings.make_partitions(3);

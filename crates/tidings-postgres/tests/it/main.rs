@@ -9,4 +9,5 @@ mod pitfalls;
 mod publishing;
 mod recovery;
 mod support;
+mod upkeep;
 mod volume;

@@ -277,9 +277,9 @@ async fn p12_plans_do_not_depend_on_statistics() {
     // As the relay's session is set.
     client.batch_execute("SET enable_seqscan = off; SET plan_cache_mode = force_generic_plan").await.unwrap();
     for (name, query, values) in [
-        ("fresh", include_str!("../../src/sql/fresh.sql"), "'1:1:', 100"),
+        ("fresh", include_str!("../../src/sql/fresh.sql"), "'1:1:', 100, 9"),
         ("waiting", include_str!("../../src/sql/waiting.sql"), "'1:1:'"),
-        ("rest", include_str!("../../src/sql/rest.sql"), "'1:1:', '9:9:', 0, 100"),
+        ("rest", include_str!("../../src/sql/rest.sql"), "'1:1:', '9:9:', 0, 100, 9"),
     ] {
         client.batch_execute(&format!("PREPARE {name} AS {query}")).await.unwrap();
         let plan = client.query(&format!("EXPLAIN EXECUTE {name}({values})"), &[]).await.unwrap();

@@ -10,4 +10,5 @@ mod directory;
 mod doctored;
 mod history;
 mod publish;
+mod relay;
 mod support;
