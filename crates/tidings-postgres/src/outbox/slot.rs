@@ -46,6 +46,22 @@ pub(super) async fn ready(control: &Control, name: &str, patience: Duration) -> 
     }
 }
 
+/// Whether the stream that has just begun is one of the server that is asked here: an address can come to lead elsewhere
+/// between two connections, and the places of one server mean nothing on another.
+///
+/// Errors: [`Code::DATABASE_UNREACHABLE`].
+pub(super) async fn check_active(control: &Control, name: &str) -> Result<()> {
+    let sql = include_str!("../sql/slot.sql");
+    let found = control.client().query_typed_opt(sql, &[(&name, Type::TEXT)]).await.map_err(fault)?;
+    if found.is_some_and(|row| row.get(3)) {
+        return Ok(());
+    }
+    let what = format!(
+        "the stream of the slot {name:?} ended at once, or is of another server than the address led to before"
+    );
+    Err(Error::new(Code::DATABASE_UNREACHABLE, what))
+}
+
 /// Waits until every transaction that is under way now has ended: only from there on can a slot stream.
 /// The server itself keeps the time: had we just turned away, it would go on waiting, and keep slot and lease.
 async fn make(control: &Control, name: &str, patience: Duration) -> Result<Slot> {

@@ -86,6 +86,7 @@ impl Stream {
             .with_options(row::SESSION);
         let mut client = ReplicationClient::connect(config).await.map_err(stream_fault)?;
         client.wait_started().await.map_err(stream_fault)?;
+        slot::check_active(control, name).await?;
         let seen = resume.done.clone();
         Ok(Self {
             client,

@@ -4,6 +4,7 @@ use services::{Postgres, embedded_only};
 use tidings_core::port::Outbox;
 use tidings_core::{Code, Error, Timeline};
 use tidings_postgres::{PostgresOutbox, Settings};
+use tokio::net::{TcpListener, TcpStream};
 use tokio_postgres::Client;
 
 use crate::support::{
@@ -25,6 +26,39 @@ async fn again<T>(mut step: impl AsyncFnMut() -> Result<T, Error>) -> T {
             Err(e) => assert!([Code::DATABASE_UNREACHABLE, Code::SLOT_IN_USE].contains(&e.code()), "{e}"),
         }
     }
+}
+
+/// Leads the first connection to one port, and all later ones to the other.
+async fn fork(ports: [u16; 2]) -> u16 {
+    let front = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = front.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        let mut ports = ports.into_iter().chain(std::iter::repeat(ports[1]));
+        while let (Ok((mut near, _)), Some(port)) = (front.accept().await, ports.next()) {
+            tokio::spawn(async move {
+                let mut far = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+                let _ = tokio::io::copy_bidirectional(&mut near, &mut far).await;
+            });
+        }
+    });
+    port
+}
+
+/// The primary changes between two connections: the places of the one mean nothing on the other.
+#[tokio::test]
+async fn a_stream_of_another_server_than_the_one_asked_is_not_read() {
+    if embedded_only() {
+        return;
+    }
+    let (one, other) = (Postgres::start(&[]).unwrap(), Postgres::start(&[]).unwrap());
+    let database = Database::on(&one.url()).await;
+    let twin = database.twin(&other.url()).await;
+    drop(twin.open(decode()).await);
+    let address = database.by(fork([one.port(), other.port()]).await);
+    let opened = PostgresOutbox::open(&address, settings(decode())).await;
+    let error = opened.err().unwrap();
+    assert_eq!(error.code(), Code::DATABASE_UNREACHABLE, "{error}");
+    assert!(error.to_string().contains("another server"), "{error}");
 }
 
 #[tokio::test]

@@ -48,6 +48,24 @@ impl Database {
         Self { admin: server.to_owned(), url: format!("{base}/{name}"), name }
     }
 
+    /// One of the same name on another server.
+    pub(crate) async fn twin(&self, server: &str) -> Self {
+        let client = Address::parse(server).unwrap().connect("test", "").await.unwrap();
+        client.batch_execute(&format!("CREATE DATABASE {}", self.name)).await.unwrap();
+        let (base, _) = server.rsplit_once('/').unwrap();
+        let twin =
+            Self { admin: server.to_owned(), url: format!("{base}/{}", self.name), name: self.name.clone() };
+        let mut client = twin.connect().await;
+        schema::install(&client).await.unwrap().apply(&mut client).await.unwrap();
+        twin
+    }
+
+    /// The address by way of another port of this machine.
+    pub(crate) fn by(&self, port: u16) -> Address {
+        let (user, _) = self.url.rsplit_once('@').unwrap();
+        Address::parse(&format!("{user}@127.0.0.1:{port}/{}", self.name)).unwrap()
+    }
+
     /// The address as another user.
     pub(crate) fn url_as(&self, user: &str, password: &str) -> String {
         let (_, host) = self.url.rsplit_once('@').unwrap();
