@@ -10,9 +10,8 @@ use tidings_core::shared::level::{
     Bypass, Claim, Found, Kept, Key, Level, Missed, Offer, Part, Source, Thing, Unfilled,
 };
 use tidings_core::shared::{
-    AsOf, Changed, Content, Control, Epoch, Incarnation, Looked, Miss, News, Note, Overtaken, Slot, Standing,
-    Token, Unheard, abandon, bump_all, claim, fill_derived, invalidate, live, look_derived, open,
-    position_of,
+    AsOf, Changed, Content, Control, Epoch, Incarnation, Looked, Miss, News, Note, Slot, Standing, Token,
+    Unheard, abandon, bump_all, claim, fill_derived, invalidate, live, look_derived, open, position_of,
 };
 use tidings_core::{Action, Code, Error, Partition, Region, Result};
 
@@ -114,9 +113,8 @@ impl MemoryLevel {
         let since = self.source.position().await?;
         let mut bucket = self.bucket.lock();
         let here = Incarnation(bucket.incarnation);
-        match open(&mut bucket.control, here, epoch, since) {
-            Ok(()) => bucket.least = since,
-            Err(Overtaken) => {}
+        if open(&mut bucket.control, here, epoch, since).is_ok() {
+            bucket.least = since;
         }
         Ok(())
     }

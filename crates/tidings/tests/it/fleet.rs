@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use tidings::memory::MemoryLevel;
 use tidings::{
-    AsOf, BoxError, Cached, Clock, Code, Data, Entity, Error, Event, Fence, FenceSettings, Fill, Loaded, Offset,
-    Partition, Position, Region, Shared, Stamp, Time, Timeline, Topic, Truth, View, ViewBuilder, Window,
+    AsOf, BoxError, Cached, Clock, Code, Data, Entity, Error, Event, Fence, FenceSettings, Fill, Loaded,
+    Offset, Partition, Position, Region, Shared, Stamp, Time, Timeline, Topic, Truth, View, ViewBuilder,
+    Window,
 };
 use tidings_core::Action;
 use tidings_core::port::{Batch, Boxed, Store};
@@ -183,7 +184,8 @@ impl Copy {
     /// Some look makes it ask the source where it stands. The load declares nothing, so nothing is left in the level.
     pub(crate) async fn begin(&self) {
         let load = async |_: Fill| Ok(Loaded::unversioned(0));
-        within(self.view.get(&"nothing".into(), load)).await.unwrap();
+        let key = format!("nothing-{}", self.view.counts().misses);
+        within(self.view.get(&key, load)).await.unwrap();
         settle().await;
     }
 
@@ -202,8 +204,12 @@ impl Copy {
     }
 
     pub(crate) async fn read_at(&self, pause: &Pause, is_versioned: bool) -> Cached<u64> {
+        self.read_key("k", pause, is_versioned).await
+    }
+
+    pub(crate) async fn read_key(&self, key: &str, pause: &Pause, is_versioned: bool) -> Cached<u64> {
         let load = |fill| load(fill, self.prices.clone(), pause.clone(), is_versioned);
-        let answer = within(self.view.get(&"k".into(), load)).await.unwrap();
+        let answer = within(self.view.get(&key.into(), load)).await.unwrap();
         // What is offered to the shared level, or given up, is so in the background.
         settle().await;
         answer

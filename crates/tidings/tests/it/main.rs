@@ -17,6 +17,10 @@ mod races;
 #[cfg(test)]
 mod regressions;
 #[cfg(test)]
+mod shared_claims;
+#[cfg(test)]
+mod shared_faults;
+#[cfg(test)]
 mod shared_races;
 #[cfg(test)]
 mod shop;

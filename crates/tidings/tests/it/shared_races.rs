@@ -172,3 +172,18 @@ async fn r8_a_level_that_has_lost_its_news_is_passed_by_until_it_is_opened() {
         assert_eq!(copy.view.counts().l2_misses, 2, "what was there is as good as absent");
     }
 }
+
+#[tokio::test]
+async fn a_promotion_does_not_outlive_the_epoch_it_began_in() {
+    let fleet = Fleet::open(Rule::On).await;
+    let pause = Pause::first();
+    let second = fleet.copy_over(Line::new(&fleet.level, pause.clone())).await;
+    fleet.copy().await.read().await;
+    let reader = second.spawn(&Pause::none(), true);
+    pause.reached().await;
+    fleet.prices.commit();
+    tidings_core::port::Store::open_epoch(&*second.fence, "a gap").await.unwrap();
+    pause.release();
+    let answer = within(reader).await.unwrap();
+    assert_eq!((answer.value(), answer.certificate().path), (Some(&2), Path::Source));
+}

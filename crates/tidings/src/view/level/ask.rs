@@ -39,9 +39,11 @@ where
 {
     /// Asks the shared level, if there is one and it may answer; never for longer than a load may take.
     pub(in super::super) async fn ask_level(&self, key: &K, flight: &Flight<V>, via: Via) -> Asked<V> {
-        let Some(shared) = self.level.as_ref().filter(|_| via == Via::Shared) else {
+        let Some(shared) = &self.level else { return Asked::Load(Errand::default()) };
+        shared.footing.seek(&self.fence, self.epoch.load(Ordering::Acquire));
+        if via == Via::Source {
             return Asked::Load(Errand::default());
-        };
+        }
         let Some(name) = guarded(|| (shared.name)(key)) else {
             count(&self.counts.defects);
             return Asked::Load(Errand::default());
