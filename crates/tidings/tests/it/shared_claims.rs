@@ -308,7 +308,8 @@ async fn a_new_timeline_is_not_answered_from_an_old_one() {
     let fleet = Fleet::open(Rule::On).await;
     let (first, second) = (fleet.copy().await, fleet.copy().await);
     first.read().await;
-    let mut event = (*fleet.prices.commit()).clone();
+    // The standby that took over has not come as far as the old primary.
+    let mut event = (*crate::fleet::Prices::default().commit()).clone();
     event.entity = tidings::Entity::new("price", "another").unwrap();
     event.stamp.timeline = tidings::Timeline(1);
     // What says where the source stands has not noticed.
@@ -318,7 +319,7 @@ async fn a_new_timeline_is_not_answered_from_an_old_one() {
     second.begin().await;
     // Not what is doubted since the epoch, but what it has not asked for before.
     fleet.clock.advance(Duration::from_millis(1));
-    assert_eq!(path(&second.read().await), (Some(2), Path::Source));
+    assert_eq!(path(&second.read().await), (Some(1), Path::Source));
     assert_eq!(second.view.counts().l2_refused, 1);
 }
 

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use tidings::{Clock, FenceSettings, Fill, Path, Time};
+use tidings::{Clock, FenceSettings, Fill, Freshness, Path, Time};
+use tidings_core::port::Boxed;
+use tidings_core::shared::level::{Claim, Found, Key, Level, Offer, Thing, Unfilled};
 use tokio::time::Instant;
 
 use crate::fleet::{Fleet, LEASE, Line, hear, load};
@@ -44,21 +46,82 @@ async fn one_process_loads_for_the_whole_fleet() {
     assert_eq!((waits, hits), (2, 2), "one of each other process");
 }
 
+/// Somebody is always loading, and never done.
+struct Busy;
+
+impl Level for Busy {
+    fn lookup<'a>(&'a self, _: &'a Key, _: &'a [Thing]) -> Boxed<'a, Found> {
+        Box::pin(std::future::ready(Found::Wait(LEASE)))
+    }
+
+    fn fill<'a>(&'a self, _: &'a Claim, _: Offer<'a>) -> Boxed<'a, Result<(), Unfilled>> {
+        unreachable!("nobody was handed a claim")
+    }
+
+    fn abandon<'a>(&'a self, _: &'a Claim) -> Boxed<'a, ()> {
+        unreachable!("nobody was handed a claim")
+    }
+}
+
 #[tokio::test(start_paused = true)]
-async fn who_waits_longer_than_the_lease_loads_without_filling() {
+async fn who_has_waited_for_the_whole_lease_loads_without_filling() {
     let fleet = Fleet::on(Rule::On, Clock::of_runtime(Time::from_micros(0))).await;
-    let (slow, other, pause) = (fleet.copy().await, fleet.copy().await, Pause::first());
-    let stuck = slow.spawn(&pause, true);
-    pause.reached().await;
-    // Meanwhile somebody keeps renewing the lease, so that it is never free.
+    let with = |builder: tidings::ViewBuilder<String, u64>| builder.truth(tidings::Truth::Push(10 * LEASE));
+    let copy = fleet.copy_with(Arc::new(Busy), FenceSettings::default(), with).await;
     let began = Instant::now();
-    other.mark().await;
-    let answer = other.read().await;
+    assert_eq!(copy.read().await.certificate().path, Path::Source);
     let waited = began.elapsed();
-    assert_eq!(answer.value(), Some(&1));
-    assert!(waited <= LEASE + Duration::from_millis(200), "{waited:?}");
+    assert!(waited >= LEASE && waited < LEASE + Duration::from_millis(100), "{waited:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_waited_for_is_never_called_fresh() {
+    let fleet = Fleet::on(Rule::On, Clock::of_runtime(Time::from_micros(0))).await;
+    let (first, second, pause) = (fleet.copy().await, fleet.copy().await, Pause::first());
+    let loading = first.spawn(&pause, true);
+    pause.reached().await;
+    let waiting = second.spawn(&Pause::none(), true);
+    settle().await;
+    tokio::time::advance(Duration::from_millis(500)).await;
+    second.mark().await;
     pause.release();
-    within(stuck).await.unwrap();
+    within(loading).await.unwrap();
+    let answer = within(waiting).await.unwrap();
+    assert_eq!(answer.certificate().path, Path::L2);
+    assert_eq!(answer.freshness(), Freshness::Within(Duration::ZERO), "a mark came after the read had begun");
+}
+
+#[tokio::test]
+async fn who_joins_a_promotion_that_is_too_old_for_him_asks_the_source() {
+    let fleet = Fleet::open(Rule::On).await;
+    let pause = Pause::first();
+    let second = fleet.copy_over(Line::new(&fleet.level, pause.clone())).await;
+    fleet.copy().await.read().await;
+    fleet.clock.advance(Duration::from_millis(1900));
+    let leads = second.spawn(&Pause::none(), true);
+    pause.reached().await;
+    fleet.clock.advance(Duration::from_millis(200));
+    let joins = second.spawn(&Pause::none(), true);
+    settle().await;
+    pause.release();
+    assert_eq!(within(leads).await.unwrap().certificate().path, Path::L2);
+    let answer = within(joins).await.unwrap();
+    assert_eq!((answer.certificate().path, answer.freshness()), (Path::Source, Freshness::Fresh));
+}
+
+#[tokio::test]
+async fn what_was_not_kept_here_is_not_offered() {
+    let fleet = Fleet::open(Rule::On).await;
+    let (first, second, pause) = (fleet.copy().await, fleet.copy().await, Pause::first());
+    let loading = first.spawn(&pause, false);
+    pause.reached().await;
+    // Outrun, though what it read has seen all that the level has heard of.
+    first.hear(&fleet.prices.commit()).await;
+    pause.release();
+    within(loading).await.unwrap();
+    assert_eq!(second.read_unversioned().await.value(), Some(&2));
+    let counts = second.view.counts();
+    assert_eq!((counts.l2_hits, counts.l2_waits), (0, 0));
 }
 
 #[tokio::test]
