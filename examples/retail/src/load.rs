@@ -16,9 +16,10 @@ use tokio::time::Instant;
 
 use crate::experience::{ListingKey, Sort};
 use crate::name::{Market, Sku};
-use crate::platform::{Platform, Reader};
+use crate::platform::Platform;
 use crate::refusal::{Refusal, Result as Answer};
 use crate::seed::CATEGORIES;
+use crate::storefront::Reader;
 use crate::zipf::Zipf;
 
 mod change;
