@@ -15,6 +15,8 @@ mod races;
 #[cfg(test)]
 mod regressions;
 #[cfg(test)]
+mod shared;
+#[cfg(test)]
 mod shop;
 #[cfg(test)]
 mod views;
