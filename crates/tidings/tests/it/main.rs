@@ -16,6 +16,7 @@ mod paused;
 mod races;
 #[cfg(test)]
 mod regressions;
+mod shared;
 #[cfg(test)]
 mod shared_claims;
 #[cfg(test)]
