@@ -54,6 +54,11 @@ impl Redis {
         self.home.pid()
     }
 
+    /// Whether it runs: it may have ended by itself.
+    pub fn runs(&mut self) -> bool {
+        self.home.runs()
+    }
+
     /// What the server has logged since it was last started.
     pub fn log(&self) -> String {
         self.home.log()
