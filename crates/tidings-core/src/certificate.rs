@@ -21,6 +21,8 @@ pub struct Certificate {
 pub enum Path {
     /// From the in-process cache.
     L1,
+    /// From the shared level, and kept: vouched for by what this copy knows, not by the source.
+    L2,
     /// Loaded by this read, and kept.
     Source,
     /// Loaded by this read, and not kept: the fence refused it.

@@ -30,6 +30,7 @@ use crate::version::Timeline;
 pub mod control;
 pub mod derived;
 pub mod level;
+pub mod place;
 pub mod promote;
 pub mod slot;
 #[cfg(test)]
@@ -37,7 +38,8 @@ mod tests;
 
 pub use control::{Control, Line, NotLive, Overtaken, Phase, claim, live, open};
 pub use derived::{Note, Parts, Standing, abandon, bump_all, fill_derived, look_derived};
-pub use promote::{Behind, Passage, promotes};
+pub use place::{Ground, POSITION, Place, Places, position_of};
+pub use promote::{Behind, Passage, Unplaced, promotes};
 pub use slot::{
     Answer, Changed, Content, Lease, Looked, Miss, News, Slot, Unheard, Unkept, fill, invalidate,
 };

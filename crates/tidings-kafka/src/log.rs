@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
+use rdkafka::error::KafkaError;
 use rdkafka::{Offset as At, TopicPartitionList};
 use tidings_core::envelope::Limits;
 use tidings_core::port::{Append, Boxed, Log, Read, ReadLimit, Retention};
@@ -15,8 +17,9 @@ use crate::codec;
 use crate::reader::{Readers, keep_house, number, offset};
 use crate::settings::KafkaSettings;
 use crate::topic::Topics;
-use crate::writer::Writer;
+use crate::writer::{Addressed, Writer};
 
+mod parking;
 mod read;
 mod retain;
 mod wait;
@@ -132,7 +135,13 @@ impl Log for KafkaLog {
                 return Ok(());
             }
             self.check(batch).await?;
-            self.writer.append(batch, self.topics.names()).await
+            let names = self.topics.names();
+            let addressed = batch.iter().map(|append| {
+                let topic = &append.partition.topic;
+                let out = codec::encode(&append.record, &names.source(topic))?;
+                Ok(Addressed { topic: names.on_broker(topic), partition: number(&append.partition), out })
+            });
+            self.writer.append(addressed).await
         })
     }
 
@@ -206,17 +215,17 @@ impl Log for KafkaLog {
 }
 
 impl KafkaLog {
-    /// Commits through this client, as the member that it is, if it is one.
+    /// Commits through this client, from outside.
     pub(crate) async fn commit_by<C: rdkafka::consumer::ConsumerContext + 'static>(
         &self,
         group: &str,
         client: Arc<BaseConsumer<C>>,
         list: TopicPartitionList,
     ) -> Result<()> {
-        let trouble = self.context.trouble.clone();
+        let (trouble, timeout) = (self.context.trouble.clone(), self.settings.timeout);
         let what = format!("the positions of the group {group} cannot be committed");
-        blocking(&self.context.trouble, self.settings.timeout, &what.clone(), move || {
-            client.commit(&list, CommitMode::Sync).map_err(|error| trouble.fault(what, &error))
+        blocking(&self.context.trouble, timeout, &what.clone(), move || {
+            commit_now(&*client, &list, timeout).map_err(|error| trouble.fault(what, &error))
         })
         .await
     }
@@ -252,6 +261,29 @@ impl KafkaLog {
         })
         .await
     }
+}
+
+/// Commits. Of several, the client takes one that was recorded for all of them, so they are looked at afterwards; what is
+/// not there is committed by itself, for its answer.
+pub(crate) fn commit_now<C: rdkafka::consumer::ConsumerContext>(
+    client: &BaseConsumer<C>,
+    list: &TopicPartitionList,
+    timeout: Duration,
+) -> std::result::Result<(), KafkaError> {
+    client.commit(list, CommitMode::Sync)?;
+    if list.count() < 2 {
+        return Ok(());
+    }
+    let found = client.committed_offsets(list.clone(), timeout)?;
+    for element in list.elements() {
+        let (topic, index, at) = (element.topic(), element.partition(), element.offset());
+        if found.find_partition(topic, index).is_none_or(|found| found.offset() != at) {
+            let mut alone = TopicPartitionList::with_capacity(1);
+            alone.add_partition_offset(topic, index, at)?;
+            client.commit(&alone, CommitMode::Sync)?;
+        }
+    }
+    Ok(())
 }
 
 impl Drop for KafkaLog {

@@ -23,6 +23,10 @@ pub(crate) const NAMES: [&str; 15] = [
     "body",
 ];
 
+/// The extension attribute that tells the event's place in the order of the source's commits: the id of the transaction
+/// that wrote it. It is `tidings_redis::POSITION`, and to be the core's own name for it.
+pub(crate) const POSITION: &str = "sourceposition";
+
 /// What the replication session is told, so that text means the same in both.
 pub(crate) const SESSION: &str = "-c datestyle=ISO -c timezone=UTC -c bytea_output=hex";
 
@@ -78,6 +82,8 @@ fn event(columns: &Columns<'_>, source: &Arc<str>, committed: Option<Time>) -> R
     let timeline = needed(columns, 6)?.parse().map_err(|_| invalid(6))?;
     let kind = needed(columns, 5)?;
     tidings_core::name::check("event type", kind)?;
+    // Without its place it would seem to be from before everything.
+    let place: u64 = needed(columns, 2)?.parse().map_err(|_| invalid(2))?;
     let recorded = time(columns, 8)?.ok_or_else(|| invalid(8))?;
     Ok(Event {
         id: needed(columns, 1)?.into(),
@@ -89,7 +95,7 @@ fn event(columns: &Columns<'_>, source: &Arc<str>, committed: Option<Time>) -> R
         window: Window { from: time(columns, 9)?, until: time(columns, 10)? },
         traceparent: columns[11].map(Into::into),
         schema: None,
-        extensions: Vec::new(),
+        extensions: vec![(POSITION.into(), place.to_string().into())],
         data: data(columns)?,
     })
 }
@@ -154,6 +160,7 @@ mod tests {
         let row = row(&columns, &"/pricing".into(), None, Time::from_micros(0));
         let event = row.event.unwrap();
         assert_eq!((row.seq, row.xid, event.entity.as_str()), (7, 99, "price/a/b"));
+        assert_eq!(event.extensions, [("sourceposition".into(), "99".into())]);
         assert_eq!(event.time, Time::parse("2026-11-23T20:00:00.123456Z").unwrap());
         assert_eq!(event.window.from, Some(Time::parse("0001-01-01T00:00:00Z").unwrap()));
         assert_eq!(event.data, Data::Bytes { content_type: "image/png".into(), bytes: [0, 255].into() });
@@ -161,7 +168,8 @@ mod tests {
 
     #[test]
     fn what_is_no_event_is_told_apart() {
-        for (at, text) in [(4, ""), (5, "a\nb"), (7, "0"), (7, "-1"), (8, "infinity"), (14, "\\x0"), (6, "x")]
+        for (at, text) in
+            [(2, ""), (4, ""), (5, "a\nb"), (7, "0"), (7, "-1"), (8, "infinity"), (14, "\\x0"), (6, "x")]
         {
             let mut columns = columns();
             columns[at] = Some(text);

@@ -13,7 +13,7 @@ pub const VERSION: i64 = 1;
 /// What every version adds to the one before, oldest first.
 const MIGRATIONS: [&[Step]; 1] = [&[
     Step {
-        what: "make the roles tidings_writer and tidings_relay, unless they are there",
+        what: "make the roles tidings_writer, tidings_relay and tidings_reader, unless they are there",
         impact: "none on what runs; needs CREATEROLE if they are not there",
         sql: include_str!("sql/roles.sql"),
     },
@@ -28,13 +28,20 @@ const MIGRATIONS: [&[Step]; 1] = [&[
         sql: include_str!("sql/functions_1.sql"),
     },
     Step {
+        what: "make the functions tidings.as_of and tidings.position, for caches that many processes fill",
+        impact: "none on what runs",
+        sql: include_str!("sql/positions_1.sql"),
+    },
+    Step {
         what: "make the function tidings.maintain, and the partitions of today and the next days",
         impact: "none on what runs",
         sql: include_str!("sql/upkeep_1.sql"),
     },
     Step {
-        what: "let tidings_writer publish, and tidings_relay read and keep its progress; nobody else",
-        impact: "services need GRANT tidings_writer, the relay GRANT tidings_relay and the attribute REPLICATION",
+        what: "let tidings_writer publish, tidings_relay read and keep its progress, tidings_reader ask for positions; \
+               nobody else",
+        impact: "services need GRANT tidings_writer, the relay GRANT tidings_relay and the attribute REPLICATION, \
+                 what only reads GRANT tidings_reader",
         sql: include_str!("sql/grants_1.sql"),
     },
 ]];

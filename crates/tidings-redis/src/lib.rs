@@ -34,4 +34,5 @@ pub use count::Counts;
 pub use doctor::{Finding, doctor};
 pub use level::RedisLevel;
 pub use settings::Settings;
-pub use store::{Follows, POSITION, RedisStore};
+pub use store::{Follows, RedisStore};
+pub use tidings_core::shared::POSITION;

@@ -6,17 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tidings_core::port::{Batch, Boxed, Store};
-use tidings_core::shared::AsOf;
 use tidings_core::shared::level::{Source, Thing};
-use tidings_core::{Action, Entity, Event, Partition, Region, Result};
+use tidings_core::shared::{AsOf, position_of};
+use tidings_core::{Action, Entity, Partition, Region, Result};
 use tokio::task::JoinSet;
 
 use crate::epoch::Told;
 use crate::layout;
 use crate::level::{Inner, RedisLevel};
-
-/// The extension attribute in which an event tells the source's position after its commit, as a decimal number.
-pub const POSITION: &str = "sourceposition";
 
 /// How many pieces of news one script takes: it stops the server for about two microseconds each.
 const AT_ONCE: usize = 128;
@@ -161,16 +158,11 @@ impl Store for RedisStore {
 fn positions(batch: &Batch<'_>) -> BTreeMap<Entity, Option<AsOf>> {
     let mut positions: BTreeMap<Entity, Option<AsOf>> = BTreeMap::new();
     for event in batch.events.iter().chain(batch.parked) {
-        let told = position(event);
+        let told = position_of(event);
         let known = positions.entry(event.entity.clone()).or_insert(told);
         *known = known.zip(told).map(|(known, told)| known.max(told));
     }
     positions
-}
-
-fn position(event: &Event) -> Option<AsOf> {
-    let (_, text) = event.extensions.iter().find(|(name, _)| &**name == POSITION)?;
-    Some(AsOf { timeline: event.stamp.timeline, at: text.parse().ok()? })
 }
 
 fn joined(next: Option<Result<Result<()>, tokio::task::JoinError>>) -> Result<()> {

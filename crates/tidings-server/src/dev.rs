@@ -21,6 +21,7 @@ use crate::data_dir::{DataDir, RunningAt, TEMPORARY, io_fault};
 
 mod baseline;
 mod client;
+mod clock;
 mod console;
 mod history;
 mod http;

@@ -2,7 +2,8 @@
 //!
 //! All views of a process share one. The rules are [`tidings_core::fence`]; here they get atomics and locks.
 //!
-//! - `board`: floors for many threads at once, and the order in which they are read and moved.
+//! - `board`: floors for many threads at once, and the order in which they are read and moved;
+//! - `news`: where the source was when it made what was heard.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -12,16 +13,19 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tidings_core::fence::{Fingerprint, Knowledge, Known, Limits, Refusal, Tick};
 use tidings_core::port::{Batch, Boxed, Store};
+use tidings_core::shared::Place;
 use tidings_core::{Action, Entity, Event, Partition, Region, Result, Stamp, Time, Timeline, Topic, Window};
 
 use crate::clock::{Clock, Moment};
 
 mod board;
 mod hold;
+mod news;
 mod sync;
 
 use board::Board;
 pub(crate) use hold::Hold;
+use news::News;
 
 /// So many floors share a lock...
 const FLOORS_PER_SHARD: usize = 1 << 12;
@@ -76,6 +80,8 @@ pub struct Fence {
     settles: AtomicBool,
     /// The newest timeline heard of, by kind of entity.
     timelines: Mutex<BTreeMap<String, Timeline>>,
+    /// The positions of news, if some view has a shared level.
+    news: News,
     /// Whether the accept rule is enforced. Only tests turn it off, to show that they can fail.
     enforced: bool,
 }
@@ -128,6 +134,7 @@ impl Fence {
             epochs: AtomicU64::new(0),
             settles: AtomicBool::new(false),
             timelines: Mutex::default(),
+            news: News::default(),
             enforced,
         }
     }
@@ -135,6 +142,11 @@ impl Fence {
     /// An event's news: answers derived from an older version of the entity are no longer served. The first news from a
     /// new timeline leaves nothing vouched for: the source may have lost and issued again any version.
     pub fn raise(&self, entity: &Entity, floor: Stamp) {
+        self.news.unplaced(self.key(entity.kind(), entity.id()), self.clock.elapsed());
+        self.raise_placed(entity, floor);
+    }
+
+    fn raise_placed(&self, entity: &Entity, floor: Stamp) {
         if floor.timeline > Timeline(0) {
             self.notice(entity.kind(), floor.timeline);
         }
@@ -143,6 +155,11 @@ impl Fence {
 
     /// Answers derived from the region are no longer served.
     pub fn bump(&self, region: &Region) {
+        self.news.unplaced(self.region_key(region.as_str()), self.clock.elapsed());
+        self.bump_placed(region);
+    }
+
+    fn bump_placed(&self, region: &Region) {
         self.board.bump(self.region_key(region.as_str()), self.clock.elapsed());
     }
 
@@ -255,6 +272,21 @@ impl Fence {
         self.board.forgot_since(key, seen)
     }
 
+    /// From now on the positions of news are kept.
+    pub(crate) fn follow_places(&self) {
+        self.news.follow();
+    }
+
+    /// Where the source was, at the latest, when it made the newest news of this.
+    pub(crate) fn place_of(&self, key: Fingerprint) -> Option<Place> {
+        self.news.of(key)
+    }
+
+    /// The newest timeline heard of in this kind of entity.
+    pub(crate) fn timeline_of(&self, kind: &str) -> Timeline {
+        self.timelines.lock().get(kind).copied().unwrap_or_default()
+    }
+
     pub(crate) fn floor_of(&self, key: Fingerprint) -> Option<Stamp> {
         self.board.floor(key)
     }
@@ -293,8 +325,8 @@ impl Fence {
 
     fn act(&self, action: &Action) {
         match action {
-            Action::Raise { entity, floor } => self.raise(entity, *floor),
-            Action::Bump { region } => self.bump(region),
+            Action::Raise { entity, floor } => self.raise_placed(entity, *floor),
+            Action::Bump { region } => self.bump_placed(region),
             Action::Refresh { view, key } => self.each_view(|v| {
                 if v.name() == &**view {
                     v.refresh(key);
@@ -339,6 +371,11 @@ impl Store for Fence {
     }
 
     fn apply<'a>(&'a self, batch: Batch<'a>) -> Boxed<'a, Result<()>> {
+        self.news.note(&batch, self.clock.elapsed(), |action| match action {
+            Action::Raise { entity, .. } => Some(self.key(entity.kind(), entity.id())),
+            Action::Bump { region } => Some(self.region_key(region.as_str())),
+            Action::Refresh { .. } | Action::Update { .. } => None,
+        });
         batch.actions.iter().for_each(|action| self.act(action));
         if let Some(time) = batch.caught_up {
             self.catch_up(batch.consumer, &batch.next.partition, time);

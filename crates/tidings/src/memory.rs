@@ -8,11 +8,13 @@ use tidings_core::Time;
 
 mod log;
 mod outbox;
+mod shared;
 #[cfg(test)]
 mod tests;
 
 pub use log::MemoryLog;
 pub use outbox::MemoryOutbox;
+pub use shared::MemoryLevel;
 
 /// A wall clock; tests pass their own.
 type WallClock = Box<dyn Fn() -> Time + Send + Sync>;

@@ -7,6 +7,7 @@
 //! - `look`: the synchronous hit path;
 //! - `load`: one load per key, and its ticket;
 //! - `land`: the rule by which it is kept;
+//! - `level`: the second level that processes share, in front of the source;
 //! - `background`: what the consumer asks for: epochs, refresh, update.
 
 use std::hash::Hash;
@@ -33,17 +34,20 @@ pub(crate) mod entry;
 mod fill;
 mod flight;
 mod land;
+mod level;
 mod load;
 mod look;
 
 pub use builder::ViewBuilder;
 pub use counts::ViewCounts;
 pub use fill::{BoxError, Fill, Loaded};
+pub use level::Shared;
 
 use builder::{Parse, Updater};
 use counts::{Counters, count};
 use entry::Entry;
 use flight::Deck;
+use level::Via;
 use look::Look;
 
 /// A loader that lives in a view; see [`ViewBuilder::loader`].
@@ -67,6 +71,7 @@ pub(crate) struct Inner<K, V> {
     loader: Option<Resident<K, V>>,
     parse: Option<Parse<K>>,
     updater: Option<Updater<K, V>>,
+    level: Option<Shared<K, V>>,
     cache: Cache<K, Arc<Entry<V>>>,
     epoch: AtomicU32,
     /// Everything committed before this moment is known here, by the marks of all sources.
@@ -97,6 +102,9 @@ where
 
     fn assemble(settings: ViewBuilder<K, V>, truth: Truth, soft: Duration, hard: Duration) -> Self {
         let bound = truth.bound().unwrap_or_default();
+        if settings.shared.is_some() {
+            settings.fence.follow_places();
+        }
         let inner = Arc::new_cyclic(|me: &Weak<Inner<K, V>>| Inner {
             name: settings.name,
             me: me.clone(),
@@ -112,6 +120,7 @@ where
             loader: settings.loader,
             parse: settings.parse,
             updater: settings.updater,
+            level: settings.shared,
             cache: Cache::new(settings.capacity),
             epoch: AtomicU32::new(0),
             known: AtomicU32::new(0),
@@ -150,7 +159,7 @@ where
         match self.0.look(key) {
             Look::Hit(hit) => Ok(hit),
             Look::Aging(hit) => Ok(self.0.renew(key, hit, &load).await),
-            Look::Miss => self.0.fill(key, None, &load).await,
+            Look::Miss => self.0.fill(key, None, Via::Shared, &load).await,
             Look::Doubtful(entry, doubt) => self.0.resolve(key, entry, doubt, &load).await,
         }
     }
@@ -179,7 +188,8 @@ where
             return Ok(hit);
         }
         for attempt in 1..=ATTEMPTS {
-            let answer = self.0.fill(key, None, &load).await?;
+            // The caller knows of a version that other processes may not have heard of.
+            let answer = self.0.fill(key, None, Via::Source, &load).await?;
             if reaches(&answer, wanted, stamp) {
                 return Ok(answer);
             }

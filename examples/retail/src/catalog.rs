@@ -1,18 +1,17 @@
 //! Catalog: what is said about each product. Owns `content/{sku}`.
 
-use std::path::Path;
+use std::borrow::Cow;
 
-use rusqlite::{Connection, OptionalExtension, params};
 use serde::Deserialize;
-use tidings_core::{Entity, Version};
+use tidings_core::{Code, Entity, Error, Version};
 
 use crate::context::{Context, Open};
 use crate::digest;
 use crate::name::Sku;
 use crate::refusal::{Refusal, Result};
 use crate::seed::{CATEGORIES, Catalogue};
-use crate::store::Change;
-use crate::token::{self, Token, Written};
+use crate::store::{Cells, Change, Row, Schema, Sql, Table};
+use crate::token::{Token, Written};
 
 mod event;
 
@@ -70,9 +69,13 @@ pub struct Catalog {
 }
 
 impl Catalog {
-    pub(crate) fn open(dir: &Path, open: &Open<'_>) -> Result<Self> {
-        let context = Context::open("catalog", dir, include_str!("catalog/schema.sql"), open, fill)?;
-        Ok(Self { context })
+    pub(crate) fn open(open: &Open) -> Result<Self> {
+        let schema = Schema {
+            sqlite: include_str!("catalog/sqlite.sql"),
+            postgres: include_str!("catalog/postgres.sql"),
+            publishes: true,
+        };
+        Ok(Self { context: Context::open("catalog", schema, open, fill)? })
     }
 
     /// What is rendered of a product, with its version, from one snapshot; `None` if there is no such product.
@@ -85,7 +88,7 @@ impl Catalog {
     pub async fn revise(&self, sku: &Sku, revision: Revision) -> Result<Written> {
         check(&revision)?;
         let sku = sku.clone();
-        self.context.writer.command(move |change| revise(change, &sku, revision)).await
+        self.context.writer()?.command(move |change| revise(change, &sku, revision)).await
     }
 
     /// Everything that is listed, from one snapshot.
@@ -98,52 +101,46 @@ impl Catalog {
     }
 }
 
-fn fill(tx: &rusqlite::Transaction<'_>, catalogue: &Catalogue) -> rusqlite::Result<()> {
-    let mut insert = tx.prepare(
-        "INSERT INTO product (sku, category, title, description, media, popularity, listed_day, version)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 1)",
-    )?;
-    for p in &catalogue.products {
-        let media = media_column(&p.media);
-        insert.execute(params![
-            p.sku.as_str(),
-            p.category,
-            p.title,
-            p.description,
-            media,
-            p.popularity,
-            p.listed_day
-        ])?;
-    }
-    Ok(())
+fn fill(catalogue: &Catalogue) -> Vec<Table<'_>> {
+    let all = || catalogue.products.iter();
+    let media = all().map(|p| Cow::Owned(media_column(&p.media))).collect();
+    let columns = vec![
+        ("sku", Cells::text(all().map(|p| p.sku.as_str()))),
+        ("category", Cells::text(all().map(|p| p.category))),
+        ("title", Cells::text(all().map(|p| p.title.as_str()))),
+        ("description", Cells::text(all().map(|p| p.description.as_str()))),
+        ("media", Cells::Text(media)),
+        ("popularity", Cells::int(all().map(|p| p.popularity))),
+        ("listed_day", Cells::int(all().map(|p| p.listed_day))),
+        ("version", Cells::int(all().map(|_| 1))),
+    ];
+    vec![Table { name: "product", columns }]
 }
 
 fn media_column(media: &[String]) -> String {
     serde_json::Value::from(media).to_string()
 }
 
-fn row(db: &Connection, sku: &Sku) -> Result<Option<(Content, String)>> {
-    let mut query = db.prepare_cached(
-        "SELECT category, title, description, media, version, note FROM product WHERE sku = ?1",
-    )?;
-    let found = query.query_row([sku.as_str()], |row| {
-        let media: String = row.get(3)?;
-        let content = Content {
-            category: row.get(0)?,
-            title: row.get(1)?,
-            description: row.get(2)?,
-            media: serde_json::from_str(&media).map_err(|e| {
-                rusqlite::Error::FromSqlConversionFailure(3, rusqlite::types::Type::Text, e.into())
-            })?,
-            version: token::version(row, 4)?,
-        };
-        Ok((content, row.get(5)?))
-    });
-    Ok(found.optional()?)
+fn media(column: &str) -> Result<Vec<String>> {
+    let damaged = |e| Error::new(Code::STORE_CORRUPT, "the pictures of a product cannot be read").because(e);
+    Ok(serde_json::from_str(column).map_err(damaged)?)
+}
+
+fn row(db: &Sql<'_>, sku: &Sku) -> Result<Option<(Content, String)>> {
+    let sql = "SELECT category, title, description, media, version, note FROM product WHERE sku = $1";
+    let Some(row) = db.row(sql, &[sku.into()])? else { return Ok(None) };
+    let content = Content {
+        category: row.get(0)?,
+        title: row.get(1)?,
+        description: row.get(2)?,
+        media: media(&row.get::<String>(3)?)?,
+        version: row.get(4)?,
+    };
+    Ok(Some((content, row.get(5)?)))
 }
 
 fn revise(change: &mut Change<'_>, sku: &Sku, revision: Revision) -> Result<Written> {
-    let Some((before, note)) = row(change.sql(), sku)? else { return Err(sku.unknown()) };
+    let Some((before, note)) = row(&change.sql(), sku)? else { return Err(sku.unknown()) };
     let after = Content {
         category: revision.category.unwrap_or_else(|| before.category.clone()),
         title: revision.title.unwrap_or_else(|| before.title.clone()),
@@ -153,21 +150,19 @@ fn revise(change: &mut Change<'_>, sku: &Sku, revision: Revision) -> Result<Writ
     };
     let published = after != before;
     let version = if published { before.version.next() } else { before.version };
-    change
-        .sql()
-        .prepare_cached(
-            "UPDATE product SET category = ?2, title = ?3, description = ?4, media = ?5, note = ?6, version = ?7
-             WHERE sku = ?1",
-        )?
-        .execute(params![
-            sku.as_str(),
-            after.category,
-            after.title,
-            after.description,
-            media_column(&after.media),
-            revision.note.unwrap_or(note),
-            token::column(version)
-        ])?;
+    change.sql().execute(
+        "UPDATE product SET category = $2, title = $3, description = $4, media = $5, note = $6, version = $7
+         WHERE sku = $1",
+        &[
+            sku.into(),
+            after.category.as_str().into(),
+            after.title.as_str().into(),
+            after.description.as_str().into(),
+            media_column(&after.media).as_str().into(),
+            revision.note.unwrap_or(note).as_str().into(),
+            version.into(),
+        ],
+    )?;
     if published {
         let digest = digest::content(&after.title, after.media.first().map(String::as_str));
         change.publish(
@@ -186,22 +181,20 @@ fn revise(change: &mut Change<'_>, sku: &Sku, revision: Revision) -> Result<Writ
     Ok(Written { token: Token { entity, version }, published })
 }
 
-fn listed(db: &Connection) -> Result<Vec<Listed>> {
-    let mut query = db.prepare(
-        "SELECT sku, category, title, media ->> 0, popularity, listed_day, version FROM product ORDER BY sku",
-    )?;
-    let rows = query.query_map([], |row| {
+fn listed(db: &Sql<'_>) -> Result<Vec<Listed>> {
+    let sql = "SELECT sku, category, title, media, popularity, listed_day, version FROM product ORDER BY sku";
+    let listed = |row: &Row| {
         Ok(Listed {
             sku: row.get(0)?,
             category: row.get(1)?,
             title: row.get(2)?,
-            thumbnail: row.get(3)?,
+            thumbnail: media(&row.get::<String>(3)?)?.into_iter().next(),
             popularity: row.get(4)?,
             listed_day: row.get(5)?,
-            version: token::version(row, 6)?,
+            version: row.get(6)?,
         })
-    })?;
-    Ok(rows.collect::<rusqlite::Result<_>>()?)
+    };
+    db.rows(sql, &[])?.iter().map(listed).collect()
 }
 
 fn check(revision: &Revision) -> Result<()> {

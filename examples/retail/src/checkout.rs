@@ -34,20 +34,18 @@
 //! }
 //! ```
 
-use std::path::Path;
 use std::sync::Arc;
 
-use rusqlite::params;
 use serde::Serialize;
 use tidings::Direct;
 use tidings_core::{Code, Error, Version};
 
-use crate::context::{Open, file};
+use crate::context::{Context, Open};
 use crate::inventory::{Inventory, Stock};
 use crate::name::{Market, Sku};
 use crate::pricing::Price;
 use crate::refusal::{Refusal, Result};
-use crate::store::{self, Writer, unsigned};
+use crate::store::{Change, Row, Schema, Sql};
 use crate::token::{self, Token};
 
 /// What a customer wants to buy.
@@ -81,16 +79,19 @@ pub struct Placed {
 
 /// The context.
 pub struct Checkout {
-    writer: Writer,
+    context: Context,
     inventory: Arc<Inventory>,
 }
 
 impl Checkout {
-    pub(crate) fn open(dir: &Path, open: &Open<'_>, inventory: Arc<Inventory>) -> Result<Self> {
-        let connection = store::open_writer(&file(dir, "checkout"), include_str!("checkout/schema.sql"))?;
-        let publishes_nothing = Box::new(|| {});
-        let writer = Writer::start("checkout", connection, open.witness.clone(), publishes_nothing)?;
-        Ok(Self { writer, inventory })
+    pub(crate) fn open(open: &Open, inventory: Arc<Inventory>) -> Result<Self> {
+        let schema = Schema {
+            sqlite: include_str!("checkout/sqlite.sql"),
+            postgres: include_str!("checkout/postgres.sql"),
+            publishes: false,
+        };
+        let begins_empty = |_: &_| Vec::new();
+        Ok(Self { context: Context::open("checkout", schema, open, begins_empty)?, inventory })
     }
 
     /// Places an order at the price in force and takes its stock, or refuses it whole.
@@ -127,7 +128,7 @@ impl Checkout {
 
     /// Settles what a crash left pending; returns how many orders that were.
     pub(crate) async fn settle(&self) -> Result<usize> {
-        let pending = self.writer.command(|change| pending(change.sql())).await?;
+        let pending = self.context.writer()?.command(|change| pending(&change.sql())).await?;
         for order in &pending {
             match self.take_stock(order).await {
                 Ok(_) | Err(Refusal::Conflict { .. } | Refusal::Unknown { .. }) => {}
@@ -138,27 +139,25 @@ impl Checkout {
     }
 
     pub(crate) async fn stop(&self) {
-        self.writer.stop().await;
+        self.context.stop().await;
     }
 
     async fn enter(&self, order: Pending, price: Price) -> Result<Pending> {
-        let enter = move |change: &mut store::Change<'_>| {
-            change
-                .sql()
-                .prepare_cached(
-                    "INSERT INTO orders (sku, region, quantity, unit_cents, price_version)
-                     VALUES (?1, ?2, ?3, ?4, ?5)",
-                )?
-                .execute(params![
-                    order.sku.as_str(),
-                    order.market.as_str(),
-                    i64::try_from(order.units).unwrap_or(i64::MAX),
-                    price.cents,
-                    token::column(price.version)
-                ])?;
-            Ok(Pending { number: change.sql().last_insert_rowid(), ..order })
+        let enter = move |change: &mut Change<'_>| {
+            let entered = change.sql().one(
+                "INSERT INTO orders (sku, region, quantity, unit_cents, price_version)
+                 VALUES ($1, $2, $3, $4, $5) RETURNING number",
+                &[
+                    (&order.sku).into(),
+                    order.market.into(),
+                    i64::try_from(order.units).unwrap_or(i64::MAX).into(),
+                    price.cents.into(),
+                    price.version.into(),
+                ],
+            )?;
+            Ok(Pending { number: entered.get(0)?, ..order })
         };
-        self.writer.command(enter).await
+        self.context.writer()?.command(enter).await
     }
 
     /// Inventory has the last word: what was read before may be gone. An order whose outcome is unknown stays pending.
@@ -171,12 +170,11 @@ impl Checkout {
             Err(_) => "refused",
         };
         let number = order.number;
-        let settle = move |change: &mut store::Change<'_>| {
-            let mut update = change.sql().prepare_cached("UPDATE orders SET state = ?2 WHERE number = ?1")?;
-            update.execute(params![number, state])?;
-            Ok(())
+        let settle = move |change: &mut Change<'_>| {
+            let sql = "UPDATE orders SET state = $2 WHERE number = $1";
+            change.sql().execute(sql, &[number.into(), state.into()]).map(drop)
         };
-        self.writer.command(settle).await?;
+        self.context.writer()?.command(settle).await?;
         taken.map(|written| written.token)
     }
 }
@@ -188,21 +186,16 @@ struct Pending {
     units: u64,
 }
 
-fn pending(db: &rusqlite::Connection) -> Result<Vec<Pending>> {
-    let mut query = db.prepare(
-        "SELECT number, sku, region, quantity FROM orders WHERE state = 'pending' ORDER BY number",
-    )?;
-    let mut rows = query.query([])?;
-    let mut found = Vec::new();
-    while let Some(row) = rows.next()? {
-        let (sku, region): (String, String) = (row.get(1)?, row.get(2)?);
-        let damaged = |e: Refusal| Error::new(Code::STORE_CORRUPT, "an order that cannot be read").because(e);
-        found.push(Pending {
+fn pending(db: &Sql<'_>) -> Result<Vec<Pending>> {
+    let sql = "SELECT number, sku, region, quantity FROM orders WHERE state = 'pending' ORDER BY number";
+    let damaged = |e: Refusal| Error::new(Code::STORE_CORRUPT, "an order that cannot be read").because(e);
+    let pending = |row: &Row| {
+        Ok(Pending {
             number: row.get(0)?,
-            sku: Sku::parse(&sku).map_err(damaged)?,
-            market: Market::parse(&region).map_err(damaged)?,
-            units: unsigned(row, 3)?,
-        });
-    }
-    Ok(found)
+            sku: Sku::parse(&row.get::<String>(1)?).map_err(damaged)?,
+            market: Market::parse(&row.get::<String>(2)?).map_err(damaged)?,
+            units: row.get(3)?,
+        })
+    };
+    db.rows(sql, &[])?.iter().map(pending).collect()
 }

@@ -1,55 +1,63 @@
-//! What the publishing contexts have in common: a file of their own, one writer, a few readers, an outbox.
+//! What the contexts have in common: a state of their own, one writer, a few readers, an outbox.
 
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use tidings_sqlite::{SqliteOutbox, outbox};
+use tidings_core::{Code, Error};
 
+use crate::place::Place;
 use crate::refusal::Result;
 use crate::seed::Catalogue;
-use crate::store::{self, Readers, Writer};
+use crate::store::{self, Home, Readers, Role, Schema, Table, Writer};
 use crate::witness::Witness;
 
 /// What a context is opened with.
-pub(crate) struct Open<'a> {
-    pub(crate) catalogue: &'a Catalogue,
+#[derive(Clone)]
+pub(crate) struct Open {
+    pub(crate) place: Place,
     pub(crate) readers: usize,
-    pub(crate) witness: Arc<dyn Witness>,
+    /// What the owner brings; without it, the context is only read.
+    pub(crate) owner: Option<(Arc<Catalogue>, Arc<dyn Witness>)>,
 }
 
-/// One context's file and the threads that use it.
+/// One context's state and the threads that use it.
 pub(crate) struct Context {
     pub(crate) name: &'static str,
-    pub(crate) writer: Writer,
     pub(crate) readers: Readers,
-    pub(crate) outbox: Arc<SqliteOutbox>,
+    pub(crate) home: Home,
+    writer: Option<Writer>,
 }
 
 impl Context {
-    /// Opens `dir/<name>.db`, creating and filling it if it is new.
+    /// Opens the context; its owner makes and fills it if it is new.
     pub(crate) fn open(
         name: &'static str,
-        dir: &Path,
-        schema: &str,
-        open: &Open<'_>,
-        fill: impl FnOnce(&rusqlite::Transaction<'_>, &Catalogue) -> rusqlite::Result<()>,
+        schema: Schema,
+        open: &Open,
+        fill: fn(&Catalogue) -> Vec<Table<'_>>,
     ) -> Result<Self> {
-        let path = file(dir, name);
-        let mut connection = store::open_writer(&path, schema)?;
-        outbox::install(&connection)?;
-        let seed = open.catalogue.seed;
-        store::baseline(&mut connection, seed, |tx| fill(tx, open.catalogue))
-            .map_err(|refusal| refusal.at(&path))?;
-        let outbox = SqliteOutbox::open(&path, &format!("/{name}"))?;
-        let woken = outbox.clone();
-        let wake = Box::new(move || woken.wake());
-        let writer = Writer::start(name, connection, open.witness.clone(), wake)?;
-        let readers = Readers::open(&path, open.readers)?;
-        Ok(Self { name, writer, readers, outbox })
+        let role = match &open.owner {
+            Some((catalogue, witness)) => Role::Owner { catalogue, witness: witness.clone() },
+            None => Role::Reader,
+        };
+        let (writer, readers, home) = store::open(name, &open.place, schema, open.readers, role, fill)?;
+        Ok(Self { name, readers, home, writer })
     }
-}
 
-/// Where a context keeps its file.
-pub(crate) fn file(dir: &Path, name: &str) -> PathBuf {
-    dir.join(format!("{name}.db"))
+    /// The one writer.
+    pub(crate) fn writer(&self) -> Result<&Writer> {
+        let only_read = || Error::new(Code::DEFECT, format!("{} is only read here", self.name)).into();
+        self.writer.as_ref().ok_or_else(only_read)
+    }
+
+    /// Commits and events since the start, and commands that wait.
+    pub(crate) fn written(&self) -> (u64, u64, usize) {
+        self.writer.as_ref().map_or((0, 0, 0), |writer| (writer.commits(), writer.events(), writer.waiting()))
+    }
+
+    /// Takes no more commands, and finishes those that wait.
+    pub(crate) async fn stop(&self) {
+        if let Some(writer) = &self.writer {
+            writer.stop().await;
+        }
+    }
 }

@@ -13,13 +13,12 @@ use tidings_core::{Offset, Partition, Position, Stamp, Time, Topic, Truth, Versi
 use tidings_sqlite::SqliteProjection;
 
 use crate::catalog::{CONTENT, Catalog};
-use crate::context::file;
 use crate::inventory::{Inventory, STOCK};
 use crate::name::{Market, Sku, offer_id};
 use crate::pricing::{PRICE, Pricing};
 use crate::refusal::{Refusal, Result};
 use crate::seed::CATEGORIES;
-use crate::store::Readers;
+use crate::store::FileReaders;
 use crate::token::Token;
 use crate::witness::Shown;
 
@@ -104,7 +103,7 @@ impl Experience {
         partitions: &[Partition],
         caching: Caching,
     ) -> Result<Self> {
-        let path = file(dir, "experience");
+        let path = dir.join("experience.db");
         if projection::is_empty(&path)? {
             let snapshots = projection::Snapshots {
                 taken: fence.clock().wall(),
@@ -116,7 +115,7 @@ impl Experience {
         }
         let projection =
             SqliteProjection::open(&path, CATEGORY_LISTING, projection::SCHEMA, Box::new(projection::apply))?;
-        let readers = Readers::open(&path, caching.readers)?;
+        let readers = FileReaders::open(&path, caching.readers)?;
         let (known, begun) = readers.read(|db| Ok((projection::known(db)?, projection::taken(db)?))).await?;
         let by_popularity = known.iter().map(|known| known.sku.clone()).collect();
         let categories = Categories::new(known.into_iter().map(|k| (k.sku, k.category, k.version)));
@@ -213,7 +212,7 @@ impl Experience {
 /// What answers are loaded from.
 struct Sources {
     owners: Owners,
-    readers: Readers,
+    readers: FileReaders,
     projection: Arc<SqliteProjection>,
     partitions: Vec<Partition>,
     begun: Time,

@@ -1,8 +1,5 @@
 //! Inventory: what can be sold, by product, region and fulfilment node. Owns `stock/{sku}/{region}`.
 
-use std::path::Path;
-
-use rusqlite::{Connection, OptionalExtension, params};
 use tidings_core::{Entity, Version};
 
 use crate::context::{Context, Open};
@@ -10,8 +7,8 @@ use crate::digest;
 use crate::name::{Market, Sku, offer_id};
 use crate::refusal::{Refusal, Result};
 use crate::seed::Catalogue;
-use crate::store::{Change, unsigned};
-use crate::token::{self, Token, Written};
+use crate::store::{Cells, Change, Row, Schema, Sql, Table};
+use crate::token::{Token, Written};
 
 mod event;
 
@@ -47,9 +44,13 @@ pub struct Inventory {
 }
 
 impl Inventory {
-    pub(crate) fn open(dir: &Path, open: &Open<'_>) -> Result<Self> {
-        let context = Context::open("inventory", dir, include_str!("inventory/schema.sql"), open, fill)?;
-        Ok(Self { context })
+    pub(crate) fn open(open: &Open) -> Result<Self> {
+        let schema = Schema {
+            sqlite: include_str!("inventory/sqlite.sql"),
+            postgres: include_str!("inventory/postgres.sql"),
+            publishes: true,
+        };
+        Ok(Self { context: Context::open("inventory", schema, open, fill)? })
     }
 
     /// What can be sold, with its version, from one snapshot; `None` if there is no such product.
@@ -66,7 +67,7 @@ impl Inventory {
             return Err(Refusal::invalid("QUANTITY_INVALID", what));
         }
         let (sku, node) = (sku.clone(), node.to_owned());
-        self.context.writer.command(move |change| adjust(change, &sku, market, &node, delta)).await
+        self.context.writer()?.command(move |change| adjust(change, &sku, market, &node, delta)).await
     }
 
     /// Takes stock for an order, from as many nodes as it needs, all or nothing. The same order takes it once.
@@ -76,7 +77,7 @@ impl Inventory {
             return Err(Refusal::invalid("QUANTITY_INVALID", what));
         }
         let (order, sku) = (order.to_owned(), sku.clone());
-        self.context.writer.command(move |change| reserve(change, &order, &sku, market, units)).await
+        self.context.writer()?.command(move |change| reserve(change, &order, &sku, market, units)).await
     }
 
     /// All stock, from one snapshot.
@@ -89,30 +90,35 @@ impl Inventory {
     }
 }
 
-fn fill(tx: &rusqlite::Transaction<'_>, catalogue: &Catalogue) -> rusqlite::Result<()> {
-    let mut stock =
-        tx.prepare("INSERT INTO stock (sku, region, available, version) VALUES (?1, ?2, ?3, 1)")?;
-    let mut node =
-        tx.prepare("INSERT INTO node_stock (sku, region, node, quantity) VALUES (?1, ?2, ?3, ?4)")?;
-    for product in &catalogue.products {
-        for (market, units) in Market::ALL.iter().zip(product.units) {
-            let (sku, region) = (product.sku.as_str(), market.as_str());
-            stock.execute(params![sku, region, units.iter().sum::<u32>()])?;
-            for (name, quantity) in market.nodes().iter().zip(units) {
-                node.execute(params![sku, region, name, quantity])?;
-            }
-        }
-    }
-    Ok(())
+fn fill(catalogue: &Catalogue) -> Vec<Table<'_>> {
+    let all = || {
+        catalogue.products.iter().flat_map(|p| Market::ALL.into_iter().zip(p.units).map(move |at| (p, at)))
+    };
+    let stock = vec![
+        ("sku", Cells::text(all().map(|(p, _)| p.sku.as_str()))),
+        ("region", Cells::text(all().map(|(_, (market, _))| market.as_str()))),
+        ("available", Cells::int(all().map(|(_, (_, units))| units.iter().sum()))),
+        ("version", Cells::int(all().map(|_| 1))),
+    ];
+    let nodes = || {
+        let at = |(p, (market, units)): (_, (Market, [u32; 2]))| {
+            market.nodes().into_iter().zip(units).map(move |node| (p, market, node))
+        };
+        all().flat_map(at)
+    };
+    let nodes = vec![
+        ("sku", Cells::text(nodes().map(|(p, _, _)| p.sku.as_str()))),
+        ("region", Cells::text(nodes().map(|(_, market, _)| market.as_str()))),
+        ("node", Cells::text(nodes().map(|(_, _, (node, _))| node))),
+        ("quantity", Cells::int(nodes().map(|(_, _, (_, quantity))| quantity))),
+    ];
+    vec![Table { name: "stock", columns: stock }, Table { name: "node_stock", columns: nodes }]
 }
 
-fn stock(db: &Connection, sku: &Sku, market: Market) -> Result<Option<Stock>> {
-    let mut query =
-        db.prepare_cached("SELECT available, version FROM stock WHERE sku = ?1 AND region = ?2")?;
-    let found = query.query_row([sku.as_str(), market.as_str()], |row| {
-        Ok(Stock { available: unsigned(row, 0)?, version: token::version(row, 1)? })
-    });
-    Ok(found.optional()?)
+fn stock(db: &Sql<'_>, sku: &Sku, market: Market) -> Result<Option<Stock>> {
+    let sql = "SELECT available, version FROM stock WHERE sku = $1 AND region = $2";
+    let row = db.row(sql, &[sku.into(), market.into()])?;
+    row.map(|row| Ok(Stock { available: row.get(0)?, version: row.get(1)? })).transpose()
 }
 
 fn adjust(change: &mut Change<'_>, sku: &Sku, market: Market, node: &str, delta: i64) -> Result<Written> {
@@ -122,15 +128,10 @@ fn adjust(change: &mut Change<'_>, sku: &Sku, market: Market, node: &str, delta:
         let what = format!("region {market} has no node {shown:?}: use one of {known}");
         return Err(Refusal::invalid("NODE_UNKNOWN", what));
     }
-    let Some(before) = stock(change.sql(), sku, market)? else { return Err(sku.unknown()) };
-    let mut query = change
-        .sql()
-        .prepare_cached("SELECT quantity FROM node_stock WHERE sku = ?1 AND region = ?2 AND node = ?3")?;
-    let held = query
-        .query_row([sku.as_str(), market.as_str(), node], |row| unsigned(row, 0))
-        .optional()?
-        .unwrap_or(0);
-    drop(query);
+    let Some(before) = stock(&change.sql(), sku, market)? else { return Err(sku.unknown()) };
+    let sql = "SELECT quantity FROM node_stock WHERE sku = $1 AND region = $2 AND node = $3";
+    let held = change.sql().row(sql, &[sku.into(), market.into(), node.into()])?;
+    let held: u64 = held.map_or(Ok(0), |row| row.get(0))?;
     let Some(quantity) = held.checked_add_signed(delta) else {
         let what = format!("node {node} holds {held} of {sku}, fewer than {}", delta.unsigned_abs());
         return Err(Refusal::conflict("STOCK_SHORT", what));
@@ -148,25 +149,21 @@ fn set_node(
     quantity: u64,
     before: &Stock,
 ) -> Result<Version> {
-    let (text, region) = (sku.as_str(), market.as_str());
     let stored = i64::try_from(quantity).map_err(|_| {
         Refusal::invalid("QUANTITY_INVALID", format!("{quantity} units are more than can be counted"))
     })?;
-    change
-        .sql()
-        .prepare_cached(
-            "INSERT INTO node_stock (sku, region, node, quantity) VALUES (?1, ?2, ?3, ?4)
-             ON CONFLICT (sku, region, node) DO UPDATE SET quantity = excluded.quantity",
-        )?
-        .execute(params![text, region, node, stored])?;
-    let mut update = change.sql().prepare_cached(
-        "UPDATE stock SET version = version + 1, available =
-             (SELECT sum(quantity) FROM node_stock WHERE sku = ?1 AND region = ?2)
-         WHERE sku = ?1 AND region = ?2 RETURNING available, version",
+    change.sql().execute(
+        "INSERT INTO node_stock (sku, region, node, quantity) VALUES ($1, $2, $3, $4)
+         ON CONFLICT (sku, region, node) DO UPDATE SET quantity = excluded.quantity",
+        &[sku.into(), market.into(), node.into(), stored.into()],
     )?;
-    let (available, version) =
-        update.query_row([text, region], |row| Ok((unsigned(row, 0)?, token::version(row, 1)?)))?;
-    drop(update);
+    let updated = change.sql().one(
+        "UPDATE stock SET version = version + 1, available =
+             (SELECT sum(quantity) FROM node_stock WHERE sku = $1 AND region = $2)
+         WHERE sku = $1 AND region = $2 RETURNING available, version",
+        &[sku.into(), market.into()],
+    )?;
+    let (available, version): (u64, Version) = (updated.get(0)?, updated.get(1)?);
     change.publish(
         &AvailableToSellAdjusted {
             sku: sku.clone(),
@@ -186,7 +183,7 @@ fn reserve(change: &mut Change<'_>, order: &str, sku: &Sku, market: Market, unit
     if let Some(version) = reserved(change, order)? {
         return written(sku, market, version);
     }
-    let Some(mut before) = stock(change.sql(), sku, market)? else { return Err(sku.unknown()) };
+    let Some(mut before) = stock(&change.sql(), sku, market)? else { return Err(sku.unknown()) };
     if before.available < units {
         let what = format!("{} of {sku} can be sold in {market}, fewer than {units}", before.available);
         return Err(Refusal::conflict("STOCK_SHORT", what));
@@ -201,33 +198,24 @@ fn reserve(change: &mut Change<'_>, order: &str, sku: &Sku, market: Market, unit
         before.available -= taken;
         open -= taken;
     }
-    change
-        .sql()
-        .prepare_cached(
-            "INSERT INTO reservation (order_id, sku, region, quantity, version) VALUES (?1, ?2, ?3, ?4, ?5)",
-        )?
-        .execute(params![
-            order,
-            sku.as_str(),
-            market.as_str(),
-            i64::try_from(units).unwrap_or(i64::MAX),
-            token::column(before.version)
-        ])?;
+    let quantity = i64::try_from(units).unwrap_or(i64::MAX);
+    change.sql().execute(
+        "INSERT INTO reservation (order_id, sku, region, quantity, version) VALUES ($1, $2, $3, $4, $5)",
+        &[order.into(), sku.into(), market.into(), quantity.into(), before.version.into()],
+    )?;
     written(sku, market, before.version)
 }
 
 fn reserved(change: &Change<'_>, order: &str) -> Result<Option<Version>> {
-    let mut query = change.sql().prepare_cached("SELECT version FROM reservation WHERE order_id = ?1")?;
-    Ok(query.query_row([order], |row| token::version(row, 0)).optional()?)
+    let row = change.sql().row("SELECT version FROM reservation WHERE order_id = $1", &[order.into()])?;
+    row.map(|row| row.get(0)).transpose()
 }
 
 fn fullest_first(change: &Change<'_>, sku: &Sku, market: Market) -> Result<Vec<(String, u64)>> {
-    let mut query = change.sql().prepare_cached(
-        "SELECT node, quantity FROM node_stock WHERE sku = ?1 AND region = ?2 ORDER BY quantity DESC, node",
-    )?;
-    let rows =
-        query.query_map([sku.as_str(), market.as_str()], |row| Ok((row.get(0)?, unsigned(row, 1)?)))?;
-    Ok(rows.collect::<rusqlite::Result<_>>()?)
+    let sql =
+        "SELECT node, quantity FROM node_stock WHERE sku = $1 AND region = $2 ORDER BY quantity DESC, node";
+    let rows = change.sql().rows(sql, &[sku.into(), market.into()])?;
+    rows.iter().map(|row| Ok((row.get(0)?, row.get(1)?))).collect()
 }
 
 fn written(sku: &Sku, market: Market, version: Version) -> Result<Written> {
@@ -235,11 +223,10 @@ fn written(sku: &Sku, market: Market, version: Version) -> Result<Written> {
     Ok(Written { token: Token { entity, version }, published: true })
 }
 
-fn stocked(db: &Connection) -> Result<Vec<Stocked>> {
-    let mut query = db.prepare("SELECT sku, region, available, version FROM stock ORDER BY sku, region")?;
-    let rows = query.query_map([], |row| {
-        let (available, version) = (unsigned(row, 2)?, token::version(row, 3)?);
-        Ok(Stocked { sku: row.get(0)?, region: row.get(1)?, available, version })
-    })?;
-    Ok(rows.collect::<rusqlite::Result<_>>()?)
+fn stocked(db: &Sql<'_>) -> Result<Vec<Stocked>> {
+    let sql = "SELECT sku, region, available, version FROM stock ORDER BY sku, region";
+    let stocked = |row: &Row| {
+        Ok(Stocked { sku: row.get(0)?, region: row.get(1)?, available: row.get(2)?, version: row.get(3)? })
+    };
+    db.rows(sql, &[])?.iter().map(stocked).collect()
 }

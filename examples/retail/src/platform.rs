@@ -1,38 +1,39 @@
 //! All contexts in one process, wired: a relay for each publisher, the Experience API's consumer, the promotions' timer.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidings::{
-    Clock, Consumer, ConsumerBuilder, ConsumerCounts, Direct, Fence, FenceSettings, Observer, Relay,
-    RelayCounts, Running,
-};
+use tidings::{Cached, Clock, Direct, Fence, Observer, Relay, RelayCounts, Running};
 use tidings_core::port::{Log, Outbox, Parking};
 use tidings_core::relay::Settings as RelaySettings;
-use tidings_core::{Code, Error, Result, Topic};
+use tidings_core::{Code, Entity, Error, Result, Stamp, Topic};
 use tokio::sync::{Mutex, watch};
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 use crate::catalog::{Catalog, Revision};
 use crate::checkout::{Checkout, Order, Placed};
 use crate::context::Context;
-use crate::experience::{self, Caching, Experience, Owners};
+use crate::experience::{CONSUMER, Experience, ListingKey, ListingPage, Owners, ProductPage};
 use crate::inventory::Inventory;
 use crate::name::{Market, Sku};
+use crate::place::Place;
 use crate::pricing::{Offer, Pricing, Promoted};
 use crate::refusal::Result as Answer;
 use crate::seed::DEFAULT_SKUS;
-use crate::token::Written;
-use crate::witness::Witness;
+use crate::store::Home;
+use crate::storefront::{Reader, Storefront};
+use crate::token::{Token, Written};
+use crate::witness::{Shown, Witness};
 
 mod open;
-mod read;
 mod stats;
 
-use open::{open, partitions, tell_baseline};
-pub use read::Reader;
+use open::{newest, open};
 pub use stats::{ConsumerStats, ContextStats, Left, Stats};
+
+/// Between two looks at what relays in other processes have left.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// What the platform is started with.
 #[derive(Debug, Clone, Copy)]
@@ -79,68 +80,58 @@ pub struct Parts {
 pub struct Platform {
     owners: Owners,
     checkout: Checkout,
-    experience: Experience,
-    fence: Arc<Fence>,
-    topics: Vec<Topic>,
-    parts: Parts,
+    storefront: Arc<Storefront>,
     log: Arc<dyn Log>,
-    new_consumer: Box<dyn Fn() -> ConsumerBuilder + Send + Sync>,
     relay: RelaySettings,
     drivers: Mutex<Drivers>,
-    counts: std::sync::Mutex<DriverCounts>,
-}
-
-/// The drivers' running totals, which outlive them.
-#[derive(Default)]
-struct DriverCounts {
-    relays: Vec<Arc<RelayCounts>>,
-    /// One for each time that the consumer was started.
-    consumers: Vec<Arc<ConsumerCounts>>,
+    /// The relays' running totals, which outlive them.
+    relays: std::sync::Mutex<Vec<Arc<RelayCounts>>>,
 }
 
 #[derive(Default)]
 struct Drivers {
-    relays: Vec<(&'static str, Running)>,
-    consumer: Option<Running>,
+    relays: Vec<Running>,
     timer: Option<(watch::Sender<bool>, JoinHandle<()>)>,
 }
 
 impl Platform {
-    /// Opens or creates everything in `dir` and starts the drivers.
+    /// Opens or creates everything and starts the drivers: the owners, and one copy of what customers see.
+    ///
+    /// On PostgreSQL the relays are not started: they are processes of their own.
     pub async fn start<L: Log + Parking + 'static>(
-        dir: &Path,
+        place: impl Into<Place>,
         settings: Settings,
         log: Arc<L>,
         parts: Parts,
     ) -> Result<Self> {
-        let (owners, checkout) = open(dir, &settings, &parts).await?;
-        let fence = Fence::new(FenceSettings::default(), parts.clock.clone());
-        let topics = contexts(&owners).map(|context| Topic::new(context.name));
-        let topics = topics.into_iter().collect::<Result<Vec<_>>>()?;
-        let caching = Caching { pages: settings.pages, bound: settings.bound, readers: settings.readers };
-        let partitions = partitions(&*log, &topics).await?;
-        let experience = Experience::open(dir, owners.clone(), &fence, &topics, &partitions, caching).await?;
+        let place = place.into();
+        let (owners, checkout) = open(&place, &settings, &parts).await?;
         if parts.witness.wants_baseline() {
-            tell_baseline(&owners, &*parts.witness).await?;
+            for (entity, stamp) in newest(&owners).await? {
+                parts.witness.baseline(entity, stamp);
+            }
         }
         checkout.settle().await?;
+        let storefront =
+            Storefront::beside(owners.clone(), &place, settings, log.clone(), parts, CONSUMER).await?;
         let platform = Self {
             owners,
             checkout,
-            experience,
-            fence,
-            topics,
-            parts,
-            log: log.clone(),
-            new_consumer: Box::new(move || Consumer::builder(experience::CONSUMER, log.clone())),
+            storefront: Arc::new(storefront),
+            log,
             relay: settings.relay,
             drivers: Mutex::default(),
-            counts: std::sync::Mutex::default(),
+            relays: std::sync::Mutex::default(),
         };
         platform.start_relays().await;
-        platform.start_consumer().await?;
         platform.start_timer().await;
         Ok(platform)
+    }
+
+    /// The copy of what customers see in this process.
+    #[must_use]
+    pub fn storefront(&self) -> &Arc<Storefront> {
+        &self.storefront
     }
 
     /// Catalog's own interface.
@@ -164,19 +155,19 @@ impl Platform {
     /// The Experience API's own interface.
     #[must_use]
     pub fn experience(&self) -> &Experience {
-        &self.experience
+        self.storefront.experience()
     }
 
     /// What bounds the views' answers.
     #[must_use]
     pub fn fence(&self) -> &Arc<Fence> {
-        &self.fence
+        self.storefront.fence()
     }
 
     /// The topics, one per publishing context.
     #[must_use]
     pub fn topics(&self) -> &[Topic] {
-        &self.topics
+        self.storefront.topics()
     }
 
     /// Sets a base price, in cents.
@@ -212,29 +203,23 @@ impl Platform {
 
     /// Why a driver has ended by itself, if one has: the platform then works on, and its copies say that they age.
     pub async fn failure(&self) -> Option<Error> {
-        let mut drivers = self.drivers.lock().await;
-        let Drivers { relays, consumer, .. } = &mut *drivers;
-        for running in relays.iter_mut().map(|(_, relay)| relay).chain(consumer.iter_mut()) {
+        for running in &mut self.drivers.lock().await.relays {
             if running.is_finished() {
                 let ended = || Error::new(Code::DEFECT, "a driver ended without being asked");
                 return Some(running.finished().await.err().unwrap_or_else(ended));
             }
         }
-        None
+        self.storefront.failure().await
     }
 
     /// Stops the consumer alone: from here on copies hear no news. [`Platform::resume_consumer`] has them catch up.
     pub async fn stop_consumer(&self, at_most: Duration) -> Result<()> {
-        let consumer = self.drivers.lock().await.consumer.take();
-        match consumer {
-            Some(consumer) => consumer.stop(at_most).await,
-            None => Ok(()),
-        }
+        self.storefront.stop_consumer(at_most).await
     }
 
     /// Starts the consumer again where it stopped.
     pub async fn resume_consumer(&self) -> Result<()> {
-        self.start_consumer().await
+        self.storefront.resume_consumer().await
     }
 
     /// Stops in the order of the flow, so that each part finishes what the one before it left: no more promotions, no
@@ -252,59 +237,57 @@ impl Platform {
         }
         self.checkout.stop().await;
         for context in contexts(&self.owners) {
-            context.writer.stop().await;
+            context.stop().await;
         }
-        for running in drivers.relays.into_iter().map(|(_, relay)| relay).chain(drivers.consumer) {
-            let stopped = running.stop(at_most).await;
-            failure = failure.or(stopped.err().filter(|error| error.code() != Code::STOPPING));
+        for relay in drivers.relays {
+            failure = failure.or(unless_late(relay.stop(at_most).await));
         }
+        let waited = self.wait_for_relays(at_most).await;
+        failure = failure.or(waited.err());
+        failure = failure.or(unless_late(self.storefront.stop_consumer(at_most).await));
         match failure {
             Some(failure) => Err(failure),
             None => self.left().await,
         }
     }
 
-    async fn left(&self) -> Result<Left> {
-        let mut left = Left::default();
+    /// What is committed and not in the log, and what is in the log and not applied by the copy in this process. On
+    /// PostgreSQL an event that its relay has set aside counts as published.
+    pub async fn left(&self) -> Result<Left> {
+        let mut left = Left { unpublished: 0, unapplied: self.storefront.unapplied().await? };
         for context in contexts(&self.owners) {
-            let mut after = context.outbox.acknowledged().await?;
-            loop {
-                let scan = context.outbox.scan(after, 1024).await?;
-                left.unpublished += scan.rows.len() as u64;
-                match scan.rows.last() {
-                    Some(last) if !scan.complete => after = last.cursor,
-                    _ => break,
-                }
-            }
-        }
-        for position in self.experience.positions() {
-            let (earliest, head) = self.log.bounds(&position.partition).await?;
-            left.unapplied += head.0.saturating_sub(position.offset.max(earliest).0);
+            left.unpublished += context.home.unpublished().await?;
         }
         Ok(left)
     }
 
-    async fn start_relays(&self) {
-        let mut drivers = self.drivers.lock().await;
-        for (context, topic) in contexts(&self.owners).into_iter().zip(&self.topics) {
-            let outbox: Arc<dyn Outbox> = context.outbox.clone();
-            let relay = Relay::new(topic.clone(), outbox, self.log.clone()).settings(self.relay);
-            self.counts().relays.push(relay.counts());
-            drivers.relays.push((context.name, relay.spawn()));
-        }
+    /// Every entity and its version, as its owner has it now: what every copy must come to.
+    pub async fn newest(&self) -> Answer<Vec<(Entity, Stamp)>> {
+        newest(&self.owners).await
     }
 
-    async fn start_consumer(&self) -> Result<()> {
-        let mut drivers = self.drivers.lock().await;
-        if drivers.consumer.is_none() {
-            let observer = self.parts.observer.clone();
-            let builder = (self.new_consumer)();
-            let consumer =
-                experience::consumer(builder, &self.experience, &self.fence, &self.topics, observer)?;
-            self.counts().consumers.push(consumer.counts());
-            drivers.consumer = Some(consumer.spawn());
+    /// Relays in other processes publish what was committed last; those of this one have stopped.
+    async fn wait_for_relays(&self, at_most: Duration) -> Result<()> {
+        let deadline = Instant::now() + at_most;
+        for context in contexts(&self.owners) {
+            if matches!(context.home, Home::Database { .. }) {
+                while context.home.unpublished().await? > 0 && Instant::now() < deadline {
+                    tokio::time::sleep(LOOK_EVERY).await;
+                }
+            }
         }
         Ok(())
+    }
+
+    async fn start_relays(&self) {
+        let mut drivers = self.drivers.lock().await;
+        for (context, topic) in contexts(&self.owners).into_iter().zip(self.storefront.topics()) {
+            let Home::File { outbox: Some(outbox) } = &context.home else { continue };
+            let outbox: Arc<dyn Outbox> = outbox.clone();
+            let relay = Relay::new(topic.clone(), outbox, self.log.clone()).settings(self.relay);
+            self.relays().push(relay.counts());
+            drivers.relays.push(relay.spawn());
+        }
     }
 
     async fn start_timer(&self) {
@@ -314,9 +297,48 @@ impl Platform {
         self.drivers.lock().await.timer = Some((stop, timer));
     }
 
-    fn counts(&self) -> std::sync::MutexGuard<'_, DriverCounts> {
-        self.counts.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    fn relays(&self) -> std::sync::MutexGuard<'_, Vec<Arc<RelayCounts>>> {
+        self.relays.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
+}
+
+/// Reading through the copy in this process.
+impl Platform {
+    /// As [`Storefront::reader`].
+    #[must_use]
+    pub fn reader(&self, session: u64) -> Reader<'_> {
+        self.storefront.reader(session)
+    }
+
+    /// As [`Storefront::product`].
+    pub async fn product(&self, sku: &Sku, market: Market) -> Answer<Cached<ProductPage>> {
+        self.storefront.product(sku, market).await
+    }
+
+    /// As [`Storefront::product_at_least`].
+    pub async fn product_at_least(
+        &self,
+        sku: &Sku,
+        market: Market,
+        token: &Token,
+    ) -> Answer<Cached<ProductPage>> {
+        self.storefront.product_at_least(sku, market, token).await
+    }
+
+    /// As [`Storefront::listing`].
+    pub async fn listing(&self, key: &ListingKey) -> Answer<Cached<ListingPage>> {
+        self.storefront.listing(key).await
+    }
+
+    /// As [`Storefront::held`].
+    pub async fn held(&self) -> Answer<Vec<Shown>> {
+        self.storefront.held().await
+    }
+}
+
+/// What is not done in time is left for the next start, and no failure.
+fn unless_late(stopped: Result<()>) -> Option<Error> {
+    stopped.err().filter(|error| error.code() != Code::STOPPING)
 }
 
 fn contexts(owners: &Owners) -> [&Context; 3] {

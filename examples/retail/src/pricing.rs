@@ -1,12 +1,10 @@
 //! Pricing: base prices and promotions. Owns `price/{sku}/{region}`, and is alone in saying what a price is and when a
 //! promotion is in force - by its own clock, never by that of whoever shows the price.
 
-use std::path::Path;
 use std::time::Duration;
 
-use rusqlite::{Connection, OptionalExtension, params};
 use tidings::Clock;
-use tidings_core::{Entity, Time, Version, Window};
+use tidings_core::{Code, Entity, Error, Time, Version, Window};
 use tokio::sync::Notify;
 
 use crate::context::{Context, Open};
@@ -14,8 +12,8 @@ use crate::digest;
 use crate::name::{Market, Sku, offer_id};
 use crate::refusal::{Refusal, Result};
 use crate::seed::Catalogue;
-use crate::store::Change;
-use crate::token::{self, Token, Written};
+use crate::store::{Cells, Change, Row, Schema, Sql, Table};
+use crate::token::{Token, Written};
 
 mod effective;
 mod event;
@@ -90,8 +88,13 @@ pub struct Pricing {
 }
 
 impl Pricing {
-    pub(crate) fn open(dir: &Path, open: &Open<'_>, clock: Clock) -> Result<Self> {
-        let context = Context::open("pricing", dir, include_str!("pricing/schema.sql"), open, fill)?;
+    pub(crate) fn open(open: &Open, clock: Clock) -> Result<Self> {
+        let schema = Schema {
+            sqlite: include_str!("pricing/sqlite.sql"),
+            postgres: include_str!("pricing/postgres.sql"),
+            publishes: true,
+        };
+        let context = Context::open("pricing", schema, open, fill)?;
         Ok(Self { context, clock, scheduled: Notify::new() })
     }
 
@@ -109,14 +112,14 @@ impl Pricing {
             return Err(Refusal::invalid("AMOUNT_INVALID", what));
         }
         let (sku, clock) = (sku.clone(), self.clock.clone());
-        self.context.writer.command(move |change| set_base(change, &sku, market, cents, &clock)).await
+        self.context.writer()?.command(move |change| set_base(change, &sku, market, cents, &clock)).await
     }
 
     /// Enters a promotion; it begins and ends by itself.
     pub async fn promote(&self, offer: Offer) -> Result<Promoted> {
         check(&offer)?;
         let clock = self.clock.clone();
-        let promoted = self.context.writer.command(move |change| promote(change, &offer, &clock)).await;
+        let promoted = self.context.writer()?.command(move |change| promote(change, &offer, &clock)).await;
         self.scheduled.notify_one();
         promoted
     }
@@ -132,36 +135,35 @@ impl Pricing {
     }
 }
 
-fn fill(tx: &rusqlite::Transaction<'_>, catalogue: &Catalogue) -> rusqlite::Result<()> {
-    let mut insert =
-        tx.prepare("INSERT INTO price (sku, region, base_cents, version) VALUES (?1, ?2, ?3, 1)")?;
-    for product in &catalogue.products {
-        for (market, cents) in Market::ALL.iter().zip(product.cents) {
-            insert.execute(params![product.sku.as_str(), market.as_str(), cents])?;
-        }
-    }
-    Ok(())
+fn fill(catalogue: &Catalogue) -> Vec<Table<'_>> {
+    let all =
+        || catalogue.products.iter().flat_map(|p| Market::ALL.iter().zip(p.cents).map(move |at| (p, at)));
+    let columns = vec![
+        ("sku", Cells::text(all().map(|(p, _)| p.sku.as_str()))),
+        ("region", Cells::text(all().map(|(_, (market, _))| market.as_str()))),
+        ("base_cents", Cells::int(all().map(|(_, (_, cents))| cents))),
+        ("version", Cells::int(all().map(|_| 1))),
+    ];
+    vec![Table { name: "price", columns }]
 }
 
 /// The clock is read after the snapshot was taken: what is in force is never judged by a moment before the state.
-fn price(db: &Connection, sku: &str, region: &str, clock: &Clock) -> Result<Option<Price>> {
-    let mut query =
-        db.prepare_cached("SELECT base_cents, version FROM price WHERE sku = ?1 AND region = ?2")?;
-    let row = query.query_row([sku, region], |row| Ok((row.get(0)?, token::version(row, 1)?))).optional()?;
-    let Some((base_cents, version)) = row else { return Ok(None) };
+fn price(db: &Sql<'_>, sku: &str, region: &str, clock: &Clock) -> Result<Option<Price>> {
+    let sql = "SELECT base_cents, version FROM price WHERE sku = $1 AND region = $2";
+    let Some(row) = db.row(sql, &[sku.into(), region.into()])? else { return Ok(None) };
+    let (base_cents, version) = (row.get(0)?, row.get(1)?);
     let promotions = promotions(db, sku, region)?;
     let (cents, percent_off, boundary) = in_force(base_cents, &promotions, clock.wall());
     Ok(Some(Price { cents, base_cents, percent_off, boundary, version }))
 }
 
-fn promotions(db: &Connection, sku: &str, region: &str) -> rusqlite::Result<Vec<Promotion>> {
-    let mut query = db
-        .prepare_cached("SELECT percent, starts_us, ends_us FROM promotion WHERE sku = ?1 AND region = ?2")?;
-    let rows = query.query_map([sku, region], |row| {
+fn promotions(db: &Sql<'_>, sku: &str, region: &str) -> Result<Vec<Promotion>> {
+    let sql = "SELECT percent, starts_us, ends_us FROM promotion WHERE sku = $1 AND region = $2";
+    let promotion = |row: &Row| {
         let (from, until) = (Time::from_micros(row.get(1)?), Time::from_micros(row.get(2)?));
         Ok(Promotion { percent: row.get(0)?, window: Window { from: Some(from), until: Some(until) } })
-    })?;
-    rows.collect()
+    };
+    db.rows(sql, &[sku.into(), region.into()])?.iter().map(promotion).collect()
 }
 
 fn set_base(
@@ -171,16 +173,14 @@ fn set_base(
     cents: u32,
     clock: &Clock,
 ) -> Result<Written> {
-    let Some(before) = price(change.sql(), sku.as_str(), market.as_str(), clock)? else {
+    let Some(before) = price(&change.sql(), sku.as_str(), market.as_str(), clock)? else {
         return Err(sku.unknown());
     };
     if before.base_cents == cents {
         return written(sku, market, before.version, false);
     }
-    change
-        .sql()
-        .prepare_cached("UPDATE price SET base_cents = ?3 WHERE sku = ?1 AND region = ?2")?
-        .execute(params![sku.as_str(), market.as_str(), cents])?;
+    let sql = "UPDATE price SET base_cents = $3 WHERE sku = $1 AND region = $2";
+    change.sql().execute(sql, &[sku.into(), market.into(), cents.into()])?;
     let after = raise(change, sku, market, clock)?;
     change.publish(
         &BasePriceChanged {
@@ -199,24 +199,22 @@ fn promote(change: &mut Change<'_>, offer: &Offer, clock: &Clock) -> Result<Prom
     let (sku, market) = (&offer.sku, offer.market);
     let starts = clock.wall().plus(offer.starts_in);
     let ends = starts.plus(offer.lasts);
-    if price(change.sql(), sku.as_str(), market.as_str(), clock)?.is_none() {
+    if price(&change.sql(), sku.as_str(), market.as_str(), clock)?.is_none() {
         return Err(sku.unknown());
     }
-    change
-        .sql()
-        .prepare_cached(
-            "INSERT INTO promotion (sku, region, percent, starts_us, ends_us, activated)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-        )?
-        .execute(params![
-            sku.as_str(),
-            market.as_str(),
-            offer.percent,
-            starts.micros(),
-            ends.micros(),
-            offer.starts_in.is_zero()
-        ])?;
-    let promotion = change.sql().last_insert_rowid();
+    let entered = change.sql().one(
+        "INSERT INTO promotion (sku, region, percent, starts_us, ends_us, activated)
+         VALUES ($1, $2, $3, $4, $5, $6) RETURNING id",
+        &[
+            sku.into(),
+            market.into(),
+            u32::from(offer.percent).into(),
+            starts.micros().into(),
+            ends.micros().into(),
+            u32::from(offer.starts_in.is_zero()).into(),
+        ],
+    )?;
+    let promotion = entered.get(0)?;
     let after = raise(change, sku, market, clock)?;
     let (sku, region, percent) = (sku.clone(), market, offer.percent);
     let (starts_at, ends_at) = (At(starts.micros()), At(ends.micros()));
@@ -240,11 +238,9 @@ fn promote(change: &mut Change<'_>, offer: &Offer, clock: &Clock) -> Result<Prom
 
 /// Gives the price its next version, and returns it as it is now.
 fn raise(change: &Change<'_>, sku: &Sku, market: Market, clock: &Clock) -> Result<Price> {
-    change
-        .sql()
-        .prepare_cached("UPDATE price SET version = version + 1 WHERE sku = ?1 AND region = ?2")?
-        .execute([sku.as_str(), market.as_str()])?;
-    price(change.sql(), sku.as_str(), market.as_str(), clock)?.ok_or_else(|| sku.unknown())
+    let sql = "UPDATE price SET version = version + 1 WHERE sku = $1 AND region = $2";
+    change.sql().execute(sql, &[sku.into(), market.into()])?;
+    price(&change.sql(), sku.as_str(), market.as_str(), clock)?.ok_or_else(|| sku.unknown())
 }
 
 fn written(sku: &Sku, market: Market, version: Version, published: bool) -> Result<Written> {
@@ -252,19 +248,17 @@ fn written(sku: &Sku, market: Market, version: Version, published: bool) -> Resu
     Ok(Written { token: Token { entity, version }, published })
 }
 
-fn priced(db: &Connection, clock: &Clock) -> Result<Vec<Priced>> {
-    let with_promotion: std::collections::BTreeSet<(String, String)> = db
-        .prepare("SELECT DISTINCT sku, region FROM promotion")?
-        .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
-        .collect::<rusqlite::Result<_>>()?;
-    let mut query = db.prepare("SELECT sku, region, base_cents, version FROM price ORDER BY sku, region")?;
-    let rows = query.query_map([], |row| {
-        let version = token::version(row, 3)?;
-        Ok(Priced { sku: row.get(0)?, region: row.get(1)?, cents: row.get(2)?, version })
-    })?;
-    let mut all = rows.collect::<rusqlite::Result<Vec<_>>>()?;
+fn priced(db: &Sql<'_>, clock: &Clock) -> Result<Vec<Priced>> {
+    let promoted = db.rows("SELECT DISTINCT sku, region FROM promotion", &[])?;
+    let promoted = promoted.iter().map(|row| Ok((row.get(0)?, row.get(1)?)));
+    let promoted = promoted.collect::<Result<std::collections::BTreeSet<(String, String)>>>()?;
+    let sql = "SELECT sku, region, base_cents, version FROM price ORDER BY sku, region";
+    let priced = |row: &Row| {
+        Ok(Priced { sku: row.get(0)?, region: row.get(1)?, cents: row.get(2)?, version: row.get(3)? })
+    };
+    let mut all = db.rows(sql, &[])?.iter().map(priced).collect::<Result<Vec<_>>>()?;
     for row in &mut all {
-        if with_promotion.contains(&(row.sku.clone(), row.region.clone())) {
+        if promoted.contains(&(row.sku.clone(), row.region.clone())) {
             row.cents = price(db, &row.sku, &row.region, clock)?.map_or(row.cents, |price| price.cents);
         }
     }
@@ -294,14 +288,12 @@ struct Due {
     ends: At,
 }
 
-fn due(row: &rusqlite::Row<'_>) -> rusqlite::Result<Due> {
-    let broken = |column, refusal: Refusal| {
-        rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, refusal.into())
-    };
+fn due(row: &Row) -> Result<Due> {
+    let damaged = |e: Refusal| Error::new(Code::STORE_CORRUPT, "a promotion that cannot be read").because(e);
     Ok(Due {
         id: row.get(0)?,
-        sku: Sku::parse(&row.get::<_, String>(1)?).map_err(|e| broken(1, e))?,
-        market: Market::parse(&row.get::<_, String>(2)?).map_err(|e| broken(2, e))?,
+        sku: Sku::parse(&row.get::<String>(1)?).map_err(damaged)?,
+        market: Market::parse(&row.get::<String>(2)?).map_err(damaged)?,
         percent: row.get(3)?,
         starts: At(row.get(4)?),
         ends: At(row.get(5)?),

@@ -56,6 +56,14 @@ impl Refusal {
         }
     }
 
+    /// Puts the database in front of a failure below.
+    pub(crate) fn named(self, place: &str) -> Self {
+        match self {
+            Self::Failed(error) => Self::Failed(error.at(place)),
+            other => other,
+        }
+    }
+
     /// The stable code; for a failure below, that of Tidings.
     #[must_use]
     pub fn code(&self) -> &'static str {

@@ -1,74 +1,81 @@
-//! How each context keeps its own SQLite file: one writer thread, a few read connections, one baseline.
+//! How each context keeps its own state: one writer thread, a few read connections, one baseline. On SQLite or on
+//! PostgreSQL: the statements are the same, and so is the code that runs them.
 
-use std::path::Path;
-
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::Connection;
+use tidings_core::shared::AsOf;
 use tidings_core::{Code, Error};
-use tidings_sqlite::fault;
 
+mod create;
+mod keeper;
+mod pool;
+mod postgres;
 mod readers;
+mod sqlite;
+mod value;
 mod writer;
 
-pub(crate) use readers::Readers;
+pub(crate) use create::{Home, Role, Schema, open};
+pub(crate) use readers::{FileReaders, Readers};
+pub(crate) use sqlite::open_writer;
+pub(crate) use value::{Cells, Param, Row, Table};
 pub(crate) use writer::{Change, Writer};
 
 use crate::refusal::Result;
+use postgres::Session;
 
-/// A version or count as it stands in a column; SQLite's integers are signed.
+/// A transaction on either engine. Statements take their parameters as `$1`, `$2` and so on.
+pub(crate) enum Sql<'a> {
+    Files(&'a Connection),
+    Postgres(&'a Session<'a>),
+}
+
+impl Sql<'_> {
+    /// Returns how many rows it touched.
+    pub(crate) fn execute(&self, sql: &'static str, params: &[Param<'_>]) -> Result<u64> {
+        match self {
+            Self::Files(db) => sqlite::execute(db, sql, params),
+            Self::Postgres(db) => Ok(db.execute(sql, params)?),
+        }
+    }
+
+    /// All rows of the answer.
+    pub(crate) fn rows(&self, sql: &'static str, params: &[Param<'_>]) -> Result<Vec<Row>> {
+        match self {
+            Self::Files(db) => sqlite::rows(db, sql, params),
+            Self::Postgres(db) => Ok(db.rows(sql, params)?),
+        }
+    }
+
+    /// The first row of the answer, if there is one.
+    pub(crate) fn row(&self, sql: &'static str, params: &[Param<'_>]) -> Result<Option<Row>> {
+        Ok(self.rows(sql, params)?.into_iter().next())
+    }
+
+    /// The row that there must be.
+    pub(crate) fn one(&self, sql: &'static str, params: &[Param<'_>]) -> Result<Row> {
+        let missing = || Error::new(Code::STORE_CORRUPT, "a row is missing").into();
+        self.row(sql, params)?.ok_or_else(missing)
+    }
+
+    /// The newest state of the database that this snapshot is known to contain; `None` on SQLite, which does not say.
+    #[expect(dead_code, reason = "for a shared level, which no view has yet")]
+    pub(crate) fn as_of(&self) -> Result<Option<AsOf>> {
+        match self {
+            Self::Files(_) => Ok(None),
+            Self::Postgres(db) => Ok(Some(db.as_of()?)),
+        }
+    }
+
+    fn insert(&self, table: &Table<'_>) -> Result<()> {
+        match self {
+            Self::Files(db) => sqlite::insert(db, table),
+            Self::Postgres(db) => Ok(db.insert(table)?),
+        }
+    }
+}
+
+/// A count as it stands in a column of a file; SQLite's integers are signed.
 pub(crate) fn unsigned(row: &rusqlite::Row<'_>, column: usize) -> rusqlite::Result<u64> {
     let value: i64 = row.get(column)?;
     u64::try_from(value).map_err(|_| rusqlite::Error::IntegralValueOutOfRange(column, value))
-}
-
-/// Opens a context's file for its one writer: nothing that was committed can un-happen (WAL, `synchronous=FULL`).
-pub(crate) fn open_writer(path: &Path, schema: &str) -> Result<Connection> {
-    let connection = Connection::open(path).map_err(|e| fault(e).at(path.display()))?;
-    let set_up = |connection: &Connection| -> rusqlite::Result<()> {
-        tidings_sqlite::wait_for_locks(connection)?;
-        connection.pragma_update(None, "journal_mode", "WAL")?;
-        connection.pragma_update(None, "synchronous", "FULL")?;
-        connection.execute_batch(schema)
-    };
-    set_up(&connection).map_err(|e| fault(e).at(path.display()))?;
-    connection.set_prepared_statement_cache_capacity(64);
-    Ok(connection)
-}
-
-fn open_reader(path: &Path) -> Result<Connection> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(path, flags).map_err(|e| fault(e).at(path.display()))?;
-    tidings_sqlite::wait_for_locks(&connection)?;
-    // Each commit empties a reader's own cache; mapped pages need not be copied again.
-    connection.pragma_update(None, "mmap_size", 256 << 20)?;
-    connection.set_prepared_statement_cache_capacity(64);
-    Ok(connection)
-}
-
-/// The version of the contexts' tables that this program writes and understands.
-const FORMAT: i64 = 1;
-
-/// Fills a new file with what it begins with, in one transaction, once; a file that has a baseline keeps it.
-pub(crate) fn baseline(
-    connection: &mut Connection,
-    seed: u64,
-    fill: impl FnOnce(&rusqlite::Transaction<'_>) -> rusqlite::Result<()>,
-) -> Result<()> {
-    let tx = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
-    tx.execute_batch(
-        "CREATE TABLE IF NOT EXISTS baseline (seed INTEGER NOT NULL, format INTEGER NOT NULL) STRICT",
-    )?;
-    match tx.query_row("SELECT max(format) FROM baseline", [], |row| row.get::<_, Option<i64>>(0))? {
-        Some(format) if format > FORMAT => {
-            let what = format!("the tables have format {format}; this program knows {FORMAT}");
-            return Err(Error::new(Code::STORE_TOO_NEW, what).into());
-        }
-        Some(_) => {}
-        None => {
-            fill(&tx)?;
-            let seed = i64::from_ne_bytes(seed.to_ne_bytes());
-            tx.execute("INSERT INTO baseline (seed, format) VALUES (?1, ?2)", [seed, FORMAT])?;
-        }
-    }
-    tx.commit()?;
-    Ok(())
 }

@@ -57,7 +57,7 @@ pub(crate) fn as_number<S: Serializer>(version: &Version, to: S) -> Result<S::Ok
     to.serialize_u64(version.number())
 }
 
-/// The version in a column.
+/// The version in a column of a file.
 pub(crate) fn version(row: &rusqlite::Row<'_>, column: usize) -> rusqlite::Result<Version> {
     let number = crate::store::unsigned(row, column)?;
     Version::new(number).ok_or(rusqlite::Error::IntegralValueOutOfRange(column, i64::MAX))

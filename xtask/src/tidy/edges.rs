@@ -28,10 +28,11 @@ const TESTS_MAY_USE: &[(&str, &[&str])] = &[
     // Its suites are shown on the ports in memory; a defect is planted there, and the suite must find it.
     ("tidings-testkit", &["tidings"]),
     ("tidings-postgres", &["tidings-testkit", "services"]),
-    ("tidings-redis", &["tidings-testkit", "services"]),
+    // A view of two levels over a real server.
+    ("tidings-redis", &["tidings", "tidings-testkit", "services"]),
     ("tidings-sqlite", &["tidings-testkit"]),
     ("tidings-sqlx", &["tidings-testkit", "tidings-sqlite"]),
-    ("tidings-kafka", &["tidings-testkit", "services"]),
+    ("tidings-kafka", &["tidings", "tidings-testkit", "services"]),
 ];
 
 /// Programs: the only places that name concrete backends. Nothing may depend on them, save a program.

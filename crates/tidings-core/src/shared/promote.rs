@@ -22,6 +22,10 @@ pub struct Passage {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Behind(pub AsOf);
 
+/// Something was heard or shown of which nobody can tell where it stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Unplaced;
+
 /// Whether an answer may go on to the [fence](crate::fence), which then holds it to its floors and its ticket.
 ///
 /// For one with a version the floors say the rest. One without a version is good only if nothing has moved since it

@@ -4,6 +4,7 @@
 
 mod clients;
 mod conformance;
+mod consumers;
 mod envelope;
 mod faults;
 mod group;

@@ -60,13 +60,16 @@ CREATE FUNCTION tidings.record(
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
-    now_timeline constant integer := tidings.timeline();
+    now_timeline integer;
     now_time     timestamptz;
     stamp        text;
     noise        constant text := gen_random_uuid()::text;
 BEGIN
     PERFORM tidings.check_event(record.type, record.entity, record.data, record.effectivefrom, record.effectiveuntil,
         record.traceparent, record.contenttype, record.body);
+    -- A timeline that is begun by hand waits for those who record, and they for it: none goes on recording on the old one.
+    LOCK TABLE tidings.meta IN ROW SHARE MODE;
+    now_timeline := tidings.timeline();
     -- An entity at the last number there is could never be published again.
     IF record.version > 4611686018427387904 THEN
         PERFORM tidings.refuse('the version is above 2^62; take versions from the row of the entity, or give NULL to have'
@@ -114,8 +117,10 @@ LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 $$;
 
 -- Starts a new timeline by hand: events from now on outrank all earlier ones. Lower or equal changes nothing.
+-- Waits for those who are recording. Not while others record under repeatable read: they do not see it.
 CREATE FUNCTION tidings.begin_timeline(timeline integer) RETURNS integer
 LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+    LOCK TABLE tidings.meta IN EXCLUSIVE MODE;
     UPDATE tidings.meta SET timeline = timeline + greatest(0, $1 - tidings.timeline());
     SELECT tidings.timeline()
 $$;
@@ -126,8 +131,10 @@ CREATE FUNCTION tidings.adopt() RETURNS integer
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     -- Added to every timeline there is, so that their order among each other stays.
-    shift constant integer := tidings.timeline() + 1;
+    shift integer;
 BEGIN
+    LOCK TABLE tidings.meta IN EXCLUSIVE MODE;
+    shift := tidings.timeline() + 1;
     IF (SELECT m.system = c.system_identifier FROM tidings.meta m, pg_control_system() c) THEN
         RETURN tidings.timeline();
     END IF;

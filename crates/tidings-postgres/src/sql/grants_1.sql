@@ -1,5 +1,6 @@
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA tidings FROM PUBLIC;
-GRANT USAGE ON SCHEMA tidings TO tidings_writer, tidings_relay;
+GRANT USAGE ON SCHEMA tidings TO tidings_writer, tidings_relay, tidings_reader;
+GRANT EXECUTE ON FUNCTION tidings.as_of(), tidings.position() TO tidings_writer, tidings_relay, tidings_reader;
 GRANT EXECUTE ON FUNCTION tidings.publish(text, text, json, bigint, timestamptz, timestamptz, text, text, bytea),
     tidings.record(text, text, json, bigint, timestamptz, timestamptz, text, text, bytea) TO tidings_writer;
 GRANT SELECT ON tidings.meta, tidings.outbox, tidings.parked, tidings.relay TO tidings_relay;

@@ -6,6 +6,7 @@ mod bad_input;
 mod conformance;
 mod doctor;
 mod pitfalls;
+mod positions;
 mod publishing;
 mod recovery;
 mod support;

@@ -9,3 +9,4 @@ mod outages;
 mod races;
 mod refusals;
 mod support;
+mod two_levels;

@@ -268,6 +268,7 @@ fn path_of(certificate: &Value) -> Path {
     match certificate["path"].as_str() {
         Some("source, not kept") => Path::SourceUnkept,
         Some("l1") => Path::L1,
+        Some("l2") => Path::L2,
         Some("coalesced") => Path::Coalesced,
         _ => Path::Source,
     }

@@ -5,32 +5,32 @@
 //! brings the next record waits: a record is never dropped. What is old is forgotten by the checker, so a run may last
 //! for days.
 //!
-//! - `judge`: that thread;
+//! - `scribe`: what one copy does, as records;
+//! - `judge`: the thread that takes them;
 //! - `marks`: what the consumer's marks claim, by the history's clock;
 //! - `latency`: from commit to effect.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use retail::{Fact, Observed, Witness};
-use tidings::Observer;
-use tidings_core::{
-    Code, Entity, Error, Event, Freshness, Outcome, Partition, Path, Position, Result, Stamp, Time,
-};
+use tidings_core::{Code, Error, Result};
 use tidings_testkit::Verdict;
 use tidings_testkit::checker::Counts;
-use tidings_testkit::history::{Applied, Commit, Nanos, Read, Record, Shown, State};
+use tidings_testkit::history::{Nanos, Record};
 
+use super::clock::RunClock;
 use super::history::Writing;
 
 mod judge;
 mod latency;
 mod marks;
+mod scribe;
 
 use judge::Judge;
-use marks::{Both, Marks};
+pub(crate) use scribe::{Copy, Scribe, Take, session, shown};
 
 /// Who must account for every event: the Experience API's consumer.
 pub(crate) const COPY: &str = "experience-api";
@@ -39,17 +39,13 @@ pub(crate) const COPY: &str = "experience-api";
 const ROOM: usize = 100_000;
 
 /// Takes records from any thread.
-pub(crate) struct Recorder {
-    shared: Arc<Shared>,
-    marks: Mutex<Marks>,
-    copy: Arc<str>,
-    bound: Duration,
-    knows: bool,
-}
+pub(crate) type Recorder = Scribe<Arc<Shared>>;
 
-struct Shared {
-    began: Instant,
+pub(crate) struct Shared {
+    clock: RunClock,
     inbox: Mutex<Inbox>,
+    /// What other processes tell: everything of each that ended before this has come.
+    feeds: Mutex<BTreeMap<u64, Nanos>>,
     filled: Condvar,
     emptied: Condvar,
     judged: Mutex<Judged>,
@@ -108,15 +104,19 @@ pub(crate) struct Beginning {
     pub(crate) known: Option<Vec<Record>>,
     /// Where the history is written.
     pub(crate) writing: Option<Writing>,
+    /// Other processes whose records come, and that must account for every event as well.
+    pub(crate) others: Vec<Arc<str>>,
 }
 
 impl Recorder {
     /// Begins to record and to judge.
     pub(crate) fn start(beginning: Beginning) -> Result<(Arc<Self>, Judging)> {
-        let Beginning { bound, known, writing } = beginning;
+        let Beginning { bound, known, writing, others } = beginning;
+        let clock = RunClock::start();
         let shared = Arc::new(Shared {
-            began: Instant::now(),
+            clock,
             inbox: Mutex::default(),
+            feeds: Mutex::default(),
             filled: Condvar::new(),
             emptied: Condvar::new(),
             judged: Mutex::default(),
@@ -125,72 +125,103 @@ impl Recorder {
             unwritten: Mutex::default(),
         });
         let knows = known.is_some();
-        let marks = Mutex::new(Marks::new(shared.both()));
-        let judge = Judge::new(shared.clone(), writing)?;
+        let judge = Judge::new(shared.clone(), writing, others)?;
         let known = known.unwrap_or_default();
         let thread =
             std::thread::Builder::new().name("tidings-checker".to_owned()).spawn(move || judge.run(known));
         let thread =
             thread.map_err(|e| Error::new(Code::OVERLOADED, "no thread could be started").because(e))?;
         let judging = Judging { shared: shared.clone(), thread };
-        Ok((Arc::new(Self { shared, marks, copy: COPY.into(), bound, knows }), judging))
+        let copy = Copy { name: COPY.into(), bound, knows, sessions: 0 };
+        Ok((Arc::new(Scribe::new(shared, copy, clock)), judging))
     }
 
     /// Takes one record.
     pub(crate) fn take(&self, record: Record) {
-        let mut inbox = lock(&self.shared.inbox);
-        if inbox.records.len() >= ROOM && !inbox.deaf {
-            self.shared.waits.fetch_add(1, Ordering::Relaxed);
-            inbox.waiting += 1;
-            drop(inbox);
-            // Other tasks of this thread go on elsewhere meanwhile.
-            tokio::task::block_in_place(|| self.shared.wait_for_room());
-            inbox = lock(&self.shared.inbox);
-            inbox.waiting -= 1;
-        }
-        if inbox.deaf {
-            self.shared.unrecorded.fetch_add(1, Ordering::Relaxed);
-            return;
-        }
-        inbox.records.push(record);
-        if inbox.records.len() == 1 {
-            self.shared.filled.notify_one();
-        }
+        self.to().take(record);
     }
 
-    /// Takes what the copies hold, now that everything acknowledged before `upto` has been taken in.
-    pub(crate) fn held(&self, held: Vec<retail::Shown>, upto: Nanos) {
-        for one in held {
-            // There may be so many that the first are settled when the last are handed in.
-            let at = self.shared.now();
-            self.take(Record::Held { copy: self.copy.clone(), shown: shown(one), upto, at });
-        }
+    /// Another process begins to tell: nothing is judged before it has come.
+    pub(crate) fn feed(&self) -> Feed {
+        let shared = self.to().clone();
+        let mut feeds = lock(&shared.feeds);
+        let number = feeds.last_key_value().map_or(0, |(last, _)| last + 1);
+        feeds.insert(number, shared.now());
+        drop(feeds);
+        Feed { shared, number }
     }
 
     /// Something was seen that cannot be told as a record: whatever is judged without it proves nothing.
     pub(crate) fn missed(&self) {
-        self.shared.unrecorded.fetch_add(1, Ordering::Relaxed);
+        self.to().unrecorded.fetch_add(1, Ordering::Relaxed);
     }
 
     /// What was found so far.
     pub(crate) fn judged(&self) -> Judged {
-        lock(&self.shared.judged).clone()
+        lock(&self.to().judged).clone()
     }
 
     /// Why the history cannot be written any more, if so.
     pub(crate) fn unwritten(&self) -> Option<Error> {
-        lock(&self.shared.unwritten).clone()
+        lock(&self.to().unwritten).clone()
+    }
+}
+
+impl Take for Arc<Shared> {
+    fn take(&self, record: Record) {
+        let mut inbox = lock(&self.inbox);
+        if inbox.records.len() >= ROOM && !inbox.deaf {
+            self.waits.fetch_add(1, Ordering::Relaxed);
+            inbox.waiting += 1;
+            drop(inbox);
+            // Other tasks of this thread go on elsewhere meanwhile.
+            tokio::task::block_in_place(|| self.wait_for_room());
+            inbox = lock(&self.inbox);
+            inbox.waiting -= 1;
+        }
+        if inbox.deaf {
+            self.unrecorded.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        inbox.records.push(record);
+        if inbox.records.len() == 1 {
+            self.filled.notify_one();
+        }
+    }
+}
+
+/// What another process tells. While it lives, nothing is judged that it may still have something to say about.
+pub(crate) struct Feed {
+    shared: Arc<Shared>,
+    number: u64,
+}
+
+impl Feed {
+    /// Takes one record.
+    pub(crate) fn take(&self, record: Record) {
+        self.shared.take(record);
+    }
+
+    /// Everything that ended before this has come.
+    pub(crate) fn settled(&self, up_to: Nanos) {
+        lock(&self.shared.feeds).insert(self.number, up_to);
+    }
+}
+
+impl Drop for Feed {
+    fn drop(&mut self) {
+        lock(&self.shared.feeds).remove(&self.number);
     }
 }
 
 impl Shared {
     fn now(&self) -> Nanos {
-        nanos(self.began.elapsed())
+        self.clock.now()
     }
 
-    fn both(&self) -> Both {
-        let nanos = self.now();
-        Both { nanos, wall: crate::survey::now() }
+    /// What every other process has told completely.
+    fn fed(&self) -> Nanos {
+        lock(&self.feeds).values().copied().min().unwrap_or(Nanos::MAX)
     }
 
     /// Takes nothing more; returns what was taken and not yet judged.
@@ -234,110 +265,10 @@ impl Judging {
     }
 }
 
-impl Witness for Recorder {
-    fn now_ns(&self) -> Nanos {
-        self.shared.now()
-    }
-
-    fn baseline(&self, entity: Entity, stamp: Stamp) {
-        self.take(Record::baseline(entity, stamp));
-    }
-
-    fn commit(&self, fact: &Fact, began: Nanos, ended: Nanos) {
-        let ended = (ended != Nanos::MAX).then_some(ended);
-        let commit = Commit::of(fact.entity.clone(), fact.stamp, began, ended);
-        self.take(Record::Commit(Commit { digest: Some(fact.digest), ..commit }));
-    }
-
-    fn read(&self, read: Observed) {
-        self.take(Record::Read(Read {
-            copy: self.copy.clone(),
-            session: session(read.session, read.certificate.freshness, read.certificate.path),
-            view: read.view.into(),
-            key: read.key.into(),
-            shows: read.shows.into_iter().map(shown).collect(),
-            token: read.token,
-            began: read.began_ns,
-            ended: read.ended_ns,
-            freshness: read.certificate.freshness,
-            path: read.certificate.path,
-            bound: Some(self.bound),
-        }));
-    }
-
-    fn wants_baseline(&self) -> bool {
-        !self.knows
-    }
-}
-
-impl Observer for Recorder {
-    fn outcomes(&self, outcomes: &[(Arc<Event>, Outcome)]) {
-        let at = self.shared.now();
-        for (event, outcome) in outcomes {
-            self.take(Record::Applied(Applied {
-                copy: self.copy.clone(),
-                entity: event.entity.clone(),
-                stamp: event.stamp,
-                outcome: *outcome,
-                at,
-            }));
-        }
-    }
-
-    fn began(&self, positions: &[Position]) {
-        lock(&self.marks).began(positions);
-    }
-
-    fn caught_up(&self, partition: &Partition, time: Time) {
-        let mut marks = lock(&self.marks);
-        let now = self.shared.both();
-        let claim = marks.caught_up(partition, time, now);
-        // The copy spoke once all its partitions had: what each of them applied was handed in before.
-        drop(marks);
-        if let Some((kind, upto)) = claim {
-            let (copy, kind) = (self.copy.clone(), Some(kind.into()));
-            self.take(Record::Marked { copy, kind, upto, at: now.nanos });
-        }
-    }
-
-    fn gap(&self, _: &Partition, _: &str) {
-        self.take(Record::Epoch { copy: self.copy.clone(), at: self.shared.now() });
-    }
-}
-
-/// Whose read it was, as far as anything was promised: an answer that was not kept and claims nothing is the source's, and
-/// may be older than what the same reader saw before (ADR 0008). Who cannot have that reads with a token.
-pub(crate) fn session(reader: u64, freshness: Freshness, path: Path) -> u64 {
-    let claims = !matches!(freshness, Freshness::Stale(_) | Freshness::Unverified);
-    if claims || path != Path::SourceUnkept { reader } else { 0 }
-}
-
-/// What an answer, or a copy, shows of an entity.
-pub(crate) fn shown(shown: retail::Shown) -> Shown {
-    let at = |stamp| State::At { stamp, digest: shown.digest, in_force: None };
-    Shown { entity: shown.entity, state: shown.stamp.map_or(State::Absent, at) }
-}
-
 fn nanos(span: Duration) -> Nanos {
     u64::try_from(span.as_nanos()).unwrap_or(Nanos::MAX)
 }
 
 fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
     shared.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-#[cfg(test)]
-mod tests {
-    use tidings_core::certificate::Cause;
-
-    use super::*;
-
-    #[test]
-    fn only_what_claims_nothing_and_was_not_kept_is_outside_a_session() {
-        let (stale, kept, unkept) = (Freshness::Stale(Cause::SourceBehind), Path::Source, Path::SourceUnkept);
-        let session_of = |freshness, path| session(7, freshness, path);
-        assert_eq!([session_of(stale, unkept), session_of(Freshness::Unverified, unkept)], [0, 0]);
-        assert_eq!([session_of(stale, kept), session_of(Freshness::Unverified, Path::L1)], [7, 7]);
-        assert_eq!([session_of(Freshness::Fresh, unkept), session_of(Freshness::Direct, unkept)], [7, 7]);
-    }
 }

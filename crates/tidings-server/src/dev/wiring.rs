@@ -77,7 +77,7 @@ impl Wired {
         let log = SqliteLog::open(dir.file("log.db"))?;
         let (known, resumed) = baseline::known(dir, &log).await?;
         let writing = history.map(HistoryFile::begin).transpose()?;
-        let (recorder, judging) = Recorder::start(Beginning { bound: retail.bound, known, writing })?;
+        let (recorder, judging) = Recorder::start(Beginning { bound: retail.bound, known, writing, others: Vec::new() })?;
         let parts = Parts { witness: recorder.clone(), observer: recorder.clone(), clock: Clock::system() };
         let platform = Platform::start(dir.path(), retail, log.clone(), parts).await;
         let platform = Arc::new(platform.map_err(|e| e.at(dir.path().display()))?);

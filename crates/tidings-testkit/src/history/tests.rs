@@ -144,7 +144,7 @@ fn everything() -> Vec<Record> {
         Freshness::Unverified,
         Freshness::Direct,
     ];
-    let paths = [Path::L1, Path::Source, Path::SourceUnkept, Path::Coalesced, Path::L1, Path::L1];
+    let paths = [Path::L1, Path::Source, Path::SourceUnkept, Path::Coalesced, Path::L1, Path::L2];
     let states = [
         State::Absent,
         State::at(stamp),

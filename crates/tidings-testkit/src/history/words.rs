@@ -11,8 +11,9 @@ pub(super) const FORMAT: u64 = 1;
 const OUTCOMES: [(Outcome, &str); 3] =
     [(Outcome::Applied, "applied"), (Outcome::Superseded, "superseded"), (Outcome::Parked, "parked")];
 
-const PATHS: [(Path, &str); 4] = [
+const PATHS: [(Path, &str); 5] = [
     (Path::L1, "l1"),
+    (Path::L2, "l2"),
     (Path::Source, "source"),
     (Path::SourceUnkept, "source_unkept"),
     (Path::Coalesced, "coalesced"),

@@ -94,6 +94,15 @@ impl<W: Write> Writer<W> {
         self.end_line()
     }
 
+    /// Hands on everything that was added, for a reader that does not wait for the end.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub fn flush(&mut self) -> Result<()> {
+        self.write_out()?;
+        self.to.flush().map_err(failed)
+    }
+
     /// Ends the history.
     ///
     /// # Errors

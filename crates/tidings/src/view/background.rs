@@ -12,6 +12,7 @@ use tokio::runtime::Handle;
 
 use super::entry::Entry;
 use super::fill::Fill;
+use super::level::Via;
 use super::{Inner, View, count};
 use crate::clock::Moment;
 use crate::fence::{Hold, Subscriber};
@@ -44,7 +45,7 @@ where
 
     fn refresh(&self, key: &str) {
         self.safely(key, |key| {
-            let _ = self.in_background(key, ());
+            let _ = self.in_background(key, Via::Shared, ());
         });
     }
 
@@ -68,7 +69,7 @@ where
     }
 
     /// Loads `key` in a task of its own, keeping `token` until it is done; gives it back if that cannot be.
-    pub(super) fn in_background<T: Send + 'static>(&self, key: &K, token: T) -> Option<T> {
+    pub(super) fn in_background<T: Send + 'static>(&self, key: &K, via: Via, token: T) -> Option<T> {
         let permit = self.background.clone().try_acquire_owned();
         let (Some(loader), Some(inner), Ok(runtime), Ok(permit)) =
             (self.loader.clone(), self.me.upgrade(), Handle::try_current(), permit)
@@ -79,7 +80,7 @@ where
         runtime.spawn(async move {
             let load = |fill: Fill| loader(key.clone(), fill);
             // A failure leaves things as they are, and is counted.
-            let _ = inner.fill(&key, None, &load).await;
+            let _ = inner.fill(&key, None, via, &load).await;
             drop((permit, token));
         });
         None
@@ -110,6 +111,7 @@ where
             soft: old.soft,
             hard: ends.map(|end| Moment::of(self.fence.surely_before(end))).fold(old.hard, Moment::min),
             refreshing: AtomicBool::new(false),
+            things: old.things.clone(),
             value,
         };
         self.replace(key, &old, entry);

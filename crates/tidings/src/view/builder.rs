@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tidings_core::{Code, Error, Event, Result, Topic, Truth, name};
 
-use super::{BoxError, Fill, Loaded, Resident, View};
+use super::{BoxError, Fill, Loaded, Resident, Shared, View};
 use crate::clock::Clock;
 use crate::fence::Fence;
 
@@ -25,6 +25,7 @@ pub struct ViewBuilder<K, V> {
     pub(super) loader: Option<Resident<K, V>>,
     pub(super) parse: Option<Parse<K>>,
     pub(super) updater: Option<Updater<K, V>>,
+    pub(super) shared: Option<Shared<K, V>>,
 }
 
 pub(super) type Parse<K> = Box<dyn Fn(&str) -> Option<K> + Send + Sync>;
@@ -50,6 +51,7 @@ where
             loader: None,
             parse: None,
             updater: None,
+            shared: None,
         }
     }
 
@@ -140,6 +142,14 @@ where
         self
     }
 
+    /// A second level that many processes share: what is not here is looked for there before it is loaded, and what is
+    /// loaded here is offered to it. Needs sources: only their marks vouch for what comes from there.
+    #[must_use]
+    pub fn shared(mut self, shared: Shared<K, V>) -> Self {
+        self.shared = Some(shared);
+        self
+    }
+
     /// The view, unless a setting is missing or contradicts another.
     pub fn build(self) -> Result<View<K, V>> {
         name::check_kind("view name", &self.name)?;
@@ -175,6 +185,11 @@ where
         }
         if !(0.0..=0.9).contains(&self.jitter) {
             return Err(invalid(format!("a jitter of {} is not between 0 and 0.9", self.jitter)));
+        }
+        if self.shared.is_some() && self.sources.is_empty() {
+            return Err(invalid(
+                "a shared level needs sources: nothing else can vouch for its answers".into(),
+            ));
         }
         if self.capacity == 0 || self.max_fills == 0 {
             return Err(invalid("the capacity and the number of loads must be at least 1".into()));

@@ -37,6 +37,16 @@ pub struct ViewCounts {
     pub corrected_by_ttl: u64,
     /// Panics in the code that the view was given for keys and updates; each left an answer invalidated.
     pub defects: u64,
+    /// Answers that came from the shared level.
+    pub l2_hits: u64,
+    /// Looks that found nothing there, and loaded for it.
+    pub l2_misses: u64,
+    /// Reads that waited for another process to load into it.
+    pub l2_waits: u64,
+    /// Looks that it did not answer: it is not live, failed, or is left alone.
+    pub l2_bypasses: u64,
+    /// Its answers that were not taken: they were older than what is known here, or this copy knows too little to tell.
+    pub l2_refused: u64,
 }
 
 #[derive(Default)]
@@ -52,6 +62,11 @@ pub(crate) struct Counters {
     pub(crate) unverified: AtomicU64,
     pub(crate) corrected_by_ttl: AtomicU64,
     pub(crate) defects: AtomicU64,
+    pub(crate) l2_hits: AtomicU64,
+    pub(crate) l2_misses: AtomicU64,
+    pub(crate) l2_waits: AtomicU64,
+    pub(crate) l2_bypasses: AtomicU64,
+    pub(crate) l2_refused: AtomicU64,
 }
 
 pub(crate) fn count(counter: &AtomicU64) {
@@ -86,6 +101,11 @@ impl Counters {
             unverified: of(&self.unverified),
             corrected_by_ttl: of(&self.corrected_by_ttl),
             defects: of(&self.defects),
+            l2_hits: of(&self.l2_hits),
+            l2_misses: of(&self.l2_misses),
+            l2_waits: of(&self.l2_waits),
+            l2_bypasses: of(&self.l2_bypasses),
+            l2_refused: of(&self.l2_refused),
         }
     }
 }

@@ -1,9 +1,11 @@
 //! One cached answer.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 
 use tidings_core::Version;
 use tidings_core::fence::Held;
+use tidings_core::shared::level::Thing;
 
 use crate::clock::Moment;
 use crate::fence::Hold;
@@ -27,6 +29,8 @@ pub(crate) struct Entry<V> {
     pub(crate) hard: Moment,
     /// Whether that somebody is at work.
     pub(crate) refreshing: AtomicBool,
+    /// The names of what it was derived from, if there is a shared level to tell them to.
+    pub(crate) things: Option<Arc<[Thing]>>,
     /// `None`: the source had nothing (a negative entry).
     pub(crate) value: Option<V>,
 }

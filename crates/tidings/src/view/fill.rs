@@ -6,7 +6,9 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tidings_core::fence::shown::Reading;
 use tidings_core::fence::{Held, Ticket, Turn};
-use tidings_core::{Code, Error, Region, Stamp, Time, Version, name};
+use tidings_core::shared::AsOf;
+use tidings_core::shared::level::{Part, Thing};
+use tidings_core::{Code, Entity, Error, Region, Stamp, Time, Version, name};
 
 use crate::clock::Moment;
 use crate::fence::{Fence, Hold};
@@ -48,6 +50,8 @@ struct Shared {
     ticket: Ticket,
     /// What the view had shown before.
     turn: Turn,
+    /// Whether names are kept beside their fingerprints: other processes will read them.
+    named: bool,
     told: Mutex<Told>,
 }
 
@@ -55,17 +59,21 @@ struct Shared {
 #[derive(Default)]
 struct Told {
     holds: Vec<Hold>,
+    parts: Vec<Part>,
     /// What it has only asked about: it may be about to depend on it.
     asked: Vec<Hold>,
-    as_of: Option<AsOf>,
+    as_of: Option<Read>,
     in_step: bool,
     until: Option<Duration>,
+    ends: Option<Time>,
+    /// The oldest and the newest position that was read.
+    read: Option<(AsOf, AsOf)>,
     invalid: Option<Error>,
 }
 
 /// From when the states are that a load has read.
 #[derive(Clone, Copy)]
-struct AsOf {
+struct Read {
     /// The oldest, by our clock.
     since: Duration,
     /// The oldest and the newest, by the source's.
@@ -77,8 +85,8 @@ struct AsOf {
 const MOST: usize = 256;
 
 impl Fill {
-    pub(crate) fn new(fence: Arc<Fence>, ticket: Ticket, turn: Turn) -> Self {
-        Self(Arc::new(Shared { fence, ticket, turn, told: Mutex::default() }))
+    pub(crate) fn new(fence: Arc<Fence>, ticket: Ticket, turn: Turn, named: bool) -> Self {
+        Self(Arc::new(Shared { fence, ticket, turn, named, told: Mutex::default() }))
     }
 
     /// The lowest version of this entity that the load must bring, if any is known here. A source that lags can wait
@@ -112,8 +120,14 @@ impl Fill {
     /// The answer is derived from a broad scope, and falls with it.
     pub fn depends_on_region(&self, name: &str, value: &str) {
         self.check("name of a region", name, value);
-        for region in [format!("{name}/{value}").as_str(), Region::every().as_str()] {
-            self.keep(Hold::new(self.0.fence.region_key(region), Held::Unmoved));
+        let region = format!("{name}/{value}");
+        let is_new = self.keep(Hold::new(self.0.fence.region_key(&region), Held::Unmoved));
+        self.keep(Hold::new(self.0.fence.region_key(Region::every().as_str()), Held::Unmoved));
+        if is_new
+            && self.0.named
+            && let Ok(region) = Region::new(name, value)
+        {
+            self.0.told.lock().parts.push(Part { thing: Thing::Region(region), stamp: None });
         }
     }
 
@@ -128,12 +142,23 @@ impl Fill {
         let age = wall.since(time).saturating_add(self.0.fence.settings().clock_error);
         let since = elapsed.saturating_sub(age);
         let mut told = self.0.told.lock();
-        let before = told.as_of.unwrap_or(AsOf { since, oldest: time, newest: time });
-        told.as_of = Some(AsOf {
+        let before = told.as_of.unwrap_or(Read { since, oldest: time, newest: time });
+        told.as_of = Some(Read {
             since: before.since.min(since),
             oldest: before.oldest.min(time),
             newest: before.newest.max(time),
         });
+    }
+
+    /// The state of the source that was read, told by the same snapshot as the value: needed for an answer to go into a
+    /// [shared level](crate::Shared). For PostgreSQL, one less than `pg_snapshot_xmin(pg_current_snapshot())`. Everything
+    /// up to here is in what was read; that more is in it does no harm.
+    ///
+    /// An answer that is put together from several states says it of each.
+    pub fn read_at(&self, position: AsOf) {
+        let mut told = self.0.told.lock();
+        let (oldest, newest) = told.read.unwrap_or((position, position));
+        told.read = Some((oldest.min(position), newest.max(position)));
     }
 
     /// What is read lags, but never behind this copy: its consumer applies each batch there before it applies it here (the
@@ -148,24 +173,35 @@ impl Fill {
         let until = self.0.fence.surely_before(time);
         let mut told = self.0.told.lock();
         told.until = Some(told.until.map_or(until, |other| other.min(until)));
+        told.ends = Some(told.ends.map_or(time, |other| other.min(time)));
     }
 
     fn hold(&self, kind: &str, id: &str, held: Held) {
         self.check("name of an entity", kind, id);
         let key = self.0.fence.key(kind, id);
-        self.keep(Hold::new(key, held));
+        let is_new = self.keep(Hold::new(key, held));
+        if is_new
+            && self.0.named
+            && let Ok(entity) = Entity::new(kind, id)
+        {
+            let stamp = if let Held::At(stamp) = held { Some(stamp) } else { None };
+            self.0.told.lock().parts.push(Part { thing: Thing::Entity(entity), stamp });
+        }
     }
 
-    fn keep(&self, hold: Hold) {
+    /// Whether that was not said before.
+    fn keep(&self, hold: Hold) -> bool {
         let mut told = self.0.told.lock();
         if told.holds.iter().any(|held| held.key == hold.key && held.held() == hold.held()) {
-            // Said already.
-        } else if told.holds.len() == MOST {
+            return false;
+        }
+        if told.holds.len() == MOST {
             let what = format!("a load declared more than {MOST} dependencies; depend on a region instead");
             told.invalid.get_or_insert(Error::new(Code::SETTING_INVALID, what));
-        } else {
-            told.holds.push(hold);
+            return false;
         }
+        told.holds.push(hold);
+        true
     }
 
     fn check(&self, what: &str, kind: &str, id: &str) {
@@ -207,6 +243,32 @@ impl Fill {
     /// The newest state that it has read, if none of them is the present: for what is shown later.
     pub(crate) fn newest(&self) -> Option<Time> {
         self.0.told.lock().as_of.map(|as_of| as_of.newest)
+    }
+
+    /// The newest position that it has read, if it told any: for what is shown later.
+    pub(crate) fn newest_position(&self) -> Option<AsOf> {
+        self.0.told.lock().read.map(|(_, newest)| newest)
+    }
+
+    /// The oldest position that it has read.
+    pub(crate) fn position(&self) -> Option<AsOf> {
+        self.0.told.lock().read.map(|(oldest, _)| oldest)
+    }
+
+    /// Whether it read the present, as far as it says.
+    pub(crate) fn reads_the_present(&self) -> bool {
+        let told = self.0.told.lock();
+        told.as_of.is_none() && !told.in_step
+    }
+
+    /// What it depends on, by name.
+    pub(crate) fn parts(&self) -> Vec<Part> {
+        self.0.told.lock().parts.clone()
+    }
+
+    /// When it ceases to hold, by the source's clock.
+    pub(crate) fn ends(&self) -> Option<Time> {
+        self.0.told.lock().ends
     }
 
     pub(crate) fn turn(&self) -> Turn {

@@ -8,6 +8,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tidings_core::Error;
 use tidings_core::fence::{Fingerprint, Refusal, Shown, Ticket};
+use tidings_core::shared::Places;
 use tokio::sync::Notify;
 
 use super::entry::Entry;
@@ -20,11 +21,13 @@ const REMEMBERED: usize = 1 << 10;
 pub(crate) struct Deck<K, V> {
     flights: HashMap<K, Arc<Flight<V>>>,
     pub(crate) shown: Shown,
+    /// The same by the source's positions, if there is a shared level.
+    pub(crate) exposed: Places,
 }
 
 impl<K, V> Default for Deck<K, V> {
     fn default() -> Self {
-        Self { flights: HashMap::new(), shown: Shown::new(REMEMBERED) }
+        Self { flights: HashMap::new(), shown: Shown::new(REMEMBERED), exposed: Places::new(REMEMBERED) }
     }
 }
 
@@ -71,6 +74,8 @@ pub(crate) struct Answer<V> {
     pub(crate) ticket: Ticket,
     /// Why the fence did not keep it, if so.
     pub(crate) refusal: Option<Refusal>,
+    /// Whether it came from the shared level.
+    pub(crate) is_promoted: bool,
 }
 
 impl<V> Clone for Landing<V> {

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use tidings_core::fence::landing::{hindsight, is_followed, is_worth_repeating, verdict};
 use tidings_core::fence::{Held, Refusal, Tick, Turn};
+use tidings_core::shared::Place;
+use tidings_core::shared::level::{Part, Thing};
 
 use super::Inner;
 use super::entry::Entry;
@@ -19,20 +21,20 @@ where
     K: Hash + Eq + Clone + Send + Sync + 'static,
     V: Send + Sync + 'static,
 {
-    /// The entry that a load brings, and why it is not kept, if so.
+    /// The entry that a load brings, and why it is not kept, if so. `behind`: it is known to have read an older state than
+    /// others have.
     pub(super) fn land(
         &self,
         key: &K,
         loaded: Loaded<V>,
         holds: Vec<Hold>,
         fill: &Fill,
-        is_last: bool,
+        (is_last, behind): (bool, bool),
     ) -> (Arc<Entry<V>>, Option<Refusal>) {
         let now = self.fence.clock().elapsed();
         let verdict = self.verdict(&holds, fill, now);
-        let life =
-            |ttl: Duration| Moment::of(now.saturating_add(ttl.mul_f64(1.0 - self.jitter * self.roll())));
-        let hard = life(self.hard).min(fill.hard_limit());
+        let verdict = if behind { verdict.and(Err(Refusal::BelowFloor(self.fence.tick()))) } else { verdict };
+        let (soft, hard) = self.life(now, fill.hard_limit());
         let seen = fill.seen();
         let followed = self.is_followed(&holds, fill);
         let entry = Arc::new(Entry {
@@ -42,9 +44,10 @@ where
             own: loaded.version.unwrap_or_default(),
             epoch: fill.ticket().epoch,
             as_of: Moment::of(seen),
-            soft: if self.soft < self.hard { life(self.soft).min(hard) } else { Moment(u32::MAX) },
+            soft,
             hard,
             refreshing: AtomicBool::new(false),
+            things: self.level.is_some().then(|| things(&fill.parts())),
             value: loaded.value,
         });
         let refusal = self.publish(key, &entry, verdict, fill, is_last).err();
@@ -52,6 +55,14 @@ where
             self.counts.refused(refusal);
         }
         (entry, refusal)
+    }
+
+    /// Until when what lands now is fresh enough, and may be served.
+    pub(super) fn life(&self, now: Duration, limit: Moment) -> (Moment, Moment) {
+        let life =
+            |ttl: Duration| Moment::of(now.saturating_add(ttl.mul_f64(1.0 - self.jitter * self.roll())));
+        let hard = life(self.hard).min(limit);
+        (if self.soft < self.hard { life(self.soft).min(hard) } else { Moment(u32::MAX) }, hard)
     }
 
     fn verdict(&self, holds: &[Hold], fill: &Fill, now: Duration) -> Result<Tick, Refusal> {
@@ -112,7 +123,11 @@ where
         let is_behind = matches!(verdict, Err(Refusal::BelowFloor(_)));
         if entry.is_unversioned() && is_shown && !is_behind {
             let turn = Turn(self.turn.fetch_add(1, Ordering::AcqRel) + 1);
-            deck.shown.note(hash, fill.newest(), turn, self.fence.clock().elapsed());
+            let now = self.fence.clock().elapsed();
+            deck.shown.note(hash, fill.newest(), turn, now);
+            if self.level.is_some() {
+                deck.exposed.note(hash, Place::of(fill.newest_position(), now));
+            }
             // What is shown and not kept leaves no older answer behind; of versions, floors see to that.
             if verdict.is_err() {
                 self.cache.remove(key);
@@ -139,6 +154,10 @@ where
         let since = self.fence.followed_since().saturating_add(margin);
         is_followed(holds.iter().map(Hold::held), fill.seen(), &fill.ticket(), in_step, since)
     }
+}
+
+pub(super) fn things(parts: &[Part]) -> Arc<[Thing]> {
+    parts.iter().map(|part| part.thing.clone()).collect()
 }
 
 /// What order says may say more than what was found before.

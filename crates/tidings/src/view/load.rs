@@ -16,6 +16,7 @@ use tidings_core::{Code, Error, Result};
 use super::entry::Entry;
 use super::fill::{BoxError, Fill, Loaded};
 use super::flight::{Answer, Deck, Flight, Landing};
+use super::level::{Asked, Errand, Via};
 use super::{ATTEMPTS, DECKS, Inner, count};
 use crate::cached::Cached;
 use crate::fence::Hold;
@@ -32,8 +33,8 @@ where
         F: Future<Output = Result<Loaded<V>, BoxError>>,
     {
         let Some(renewal) = Renewal::begin(hit.entry()) else { return hit };
-        let Some(_renewal) = self.in_background(key, renewal) else { return hit };
-        self.fill(key, None, load).await.unwrap_or(hit)
+        let Some(_renewal) = self.in_background(key, Via::Source, renewal) else { return hit };
+        self.fill(key, None, Via::Source, load).await.unwrap_or(hit)
     }
 
     /// An entry that nothing is known against, and not enough for.
@@ -54,7 +55,7 @@ where
             count(&self.counts.unverified);
             return Ok(labelled(entry, Path::L1, Freshness::Unverified));
         }
-        self.fill(key, Some((&entry, doubt)), load).await
+        self.fill(key, Some((&entry, doubt)), Via::Source, load).await
     }
 
     /// Loads, or waits for a load in the air.
@@ -62,6 +63,7 @@ where
         &self,
         key: &K,
         old: Option<(&Arc<Entry<V>>, Doubt)>,
+        via: Via,
         load: &L,
     ) -> Result<Cached<V>>
     where
@@ -74,7 +76,7 @@ where
             let (flight, leads) = self.board(key);
             let landing = if leads {
                 let pilot = Pilot { inner: self, key, flight: &flight };
-                let landing = self.load(key, &flight, load).await;
+                let landing = self.load(key, &flight, via, load).await;
                 pilot.land(landing)
             } else {
                 count(&self.counts.coalesced);
@@ -86,7 +88,12 @@ where
                 Landing::Answer(answer) if !leads && self.is_no_use(&answer, began, arrived) => {}
                 Landing::Answer(answer) => {
                     self.notice_missed(old, &answer.entry);
-                    return self.certify(answer, began, if leads { Path::Source } else { Path::Coalesced });
+                    let path = match (leads, answer.is_promoted) {
+                        (true, true) => Path::L2,
+                        (true, false) => Path::Source,
+                        (false, _) => Path::Coalesced,
+                    };
+                    return self.certify(answer, began, path);
                 }
             }
         }
@@ -102,7 +109,9 @@ where
     }
 
     fn is_no_use(&self, answer: &Answer<V>, began: Duration, arrived: Tick) -> bool {
-        is_no_use(answer.refusal.is_some(), &answer.ticket, arrived, began, self.bound)
+        // The source can say more than the marks that vouch for an answer of the shared level.
+        let is_old = answer.is_promoted && began.saturating_sub(answer.seen) > self.bound;
+        is_old || is_no_use(answer.refusal.is_some(), &answer.ticket, arrived, began, self.bound)
     }
 
     fn board(&self, key: &K) -> (Arc<Flight<V>>, bool) {
@@ -110,16 +119,21 @@ where
         deck.lock().board(key, hash, self.epoch.load(Ordering::Acquire))
     }
 
-    async fn load<L, F>(&self, key: &K, flight: &Flight<V>, load: &L) -> Landing<V>
+    async fn load<L, F>(&self, key: &K, flight: &Flight<V>, via: Via, load: &L) -> Landing<V>
     where
         L: Fn(Fill) -> F,
         F: Future<Output = Result<Loaded<V>, BoxError>>,
     {
+        // Outside the bulkhead, which is the source's.
+        let errand = match self.ask_level(key, flight, via).await {
+            Asked::Promoted(answer) => return Landing::Answer(answer),
+            Asked::Load(errand) => errand,
+        };
         let attempts = async {
             let Ok(_permit) = self.bulkhead.acquire().await else {
                 return Landing::Failed(Error::new(Code::STOPPING, format!("view {}", self.name)));
             };
-            self.attempts(key, flight, load).await
+            self.attempts(key, flight, errand, load).await
         };
         let landing = tokio::time::timeout(self.load_timeout, attempts).await.unwrap_or_else(|_| {
             let what = format!("a load of view {} did not end within {:?}", self.name, self.load_timeout);
@@ -131,16 +145,14 @@ where
         landing
     }
 
-    async fn attempts<L, F>(&self, key: &K, flight: &Flight<V>, load: &L) -> Landing<V>
+    async fn attempts<L, F>(&self, key: &K, flight: &Flight<V>, mut errand: Errand, load: &L) -> Landing<V>
     where
         L: Fn(Fill) -> F,
         F: Future<Output = Result<Loaded<V>, BoxError>>,
     {
         for attempt in 1.. {
             count(&self.counts.loads);
-            let turn = Turn(self.turn.load(Ordering::Acquire));
-            let fill = Fill::new(self.fence.clone(), self.ticket(), turn);
-            flight.takes_off(fill.clone());
+            let fill = errand.first.take().unwrap_or_else(|| self.take_off(flight));
             let loaded = match load(fill.clone()).await {
                 Ok(loaded) => loaded,
                 Err(cause) => {
@@ -153,13 +165,26 @@ where
                 Err(invalid) => return Landing::Failed(invalid.at(format!("a load of view {}", self.name))),
             };
             let is_last = attempt >= ATTEMPTS;
-            let (entry, refusal) = self.land(key, loaded, holds, &fill, is_last);
+            let behind = errand.shows_behind(&fill);
+            let (entry, refusal) = self.land(key, loaded, holds, &fill, (is_last, behind));
             if is_last || !is_worth_repeating(refusal) {
-                return Landing::Answer(Answer { entry, seen: fill.seen(), ticket: fill.ticket(), refusal });
+                if refusal.is_none() {
+                    self.offer(errand, &entry, &fill);
+                }
+                let (seen, ticket) = (fill.seen(), fill.ticket());
+                return Landing::Answer(Answer { entry, seen, ticket, refusal, is_promoted: false });
             }
             self.pause(attempt).await;
         }
         Landing::Abandoned
+    }
+
+    /// Takes the ticket of a load, before anything is read: of the shared level or of the source.
+    pub(super) fn take_off(&self, flight: &Flight<V>) -> Fill {
+        let turn = Turn(self.turn.load(Ordering::Acquire));
+        let fill = Fill::new(self.fence.clone(), self.ticket(), turn, self.level.is_some());
+        flight.takes_off(fill.clone());
+        fill
     }
 
     fn ticket(&self) -> Ticket {
@@ -172,7 +197,7 @@ where
 
     /// What can be said of an answer to a read that began at `began`.
     fn certify(&self, answer: Answer<V>, began: Duration, path: Path) -> Result<Cached<V>> {
-        let Answer { entry, seen, refusal, .. } = answer;
+        let Answer { entry, seen, refusal, is_promoted, .. } = answer;
         let path = if refusal.is_none() { path } else { Path::SourceUnkept };
         let behind = || {
             let what = format!("view {}: the source is behind what is already known", self.name);
@@ -181,6 +206,10 @@ where
         match claim(refusal, seen, began, self.bound, self.on_failure) {
             Claim::Beyond(cause) => self.beyond(entry, path, cause, behind()),
             Claim::Refused => Err(behind()),
+            // It was not read from the source after the read began, however much this copy knows.
+            Claim::Is(Freshness::Fresh) if is_promoted => {
+                Ok(labelled(entry, path, Freshness::Within(Duration::ZERO)))
+            }
             Claim::Is(freshness) => {
                 if freshness == Freshness::Unverified {
                     count(&self.counts.unverified);

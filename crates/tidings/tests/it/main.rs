@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod derive;
 #[cfg(test)]
+mod fleet;
+#[cfg(test)]
 mod flow;
 #[cfg(test)]
 mod interleavings;
@@ -14,6 +16,13 @@ mod paused;
 mod races;
 #[cfg(test)]
 mod regressions;
+mod shared;
+#[cfg(test)]
+mod shared_claims;
+#[cfg(test)]
+mod shared_faults;
+#[cfg(test)]
+mod shared_races;
 #[cfg(test)]
 mod shop;
 #[cfg(test)]

@@ -36,6 +36,7 @@ fn shown(certificate: Certificate) -> Value {
 fn path(path: Path) -> &'static str {
     match path {
         Path::L1 => "l1",
+        Path::L2 => "l2",
         Path::Source => "source",
         Path::SourceUnkept => "source, not kept",
         Path::Coalesced => "coalesced",

@@ -16,9 +16,9 @@ pub struct ContextStats {
     pub events: u64,
     /// Commands that wait for the writer.
     pub waiting: usize,
-    /// Events that its relay appended to the log, repeats included.
+    /// Events that its relay appended to the log, repeats included; 0 if the relay is another process.
     pub published: u64,
-    /// Rows that its relay set aside.
+    /// Rows that its relay set aside; 0 if the relay is another process.
     pub parked: u64,
     /// The source time up to which everything it said has been applied to the views; `None` before its first marks.
     pub caught_up: Option<Time>,
@@ -67,29 +67,27 @@ impl Platform {
     /// What was done so far.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        let counts = self.counts();
-        let contexts = contexts(&self.owners).into_iter().zip(&self.topics).zip(&counts.relays);
-        let contexts = contexts.map(|((context, topic), relay)| ContextStats {
-            name: context.name,
-            commits: context.writer.commits(),
-            events: context.writer.events(),
-            waiting: context.writer.waiting(),
-            published: relay.published(),
-            parked: relay.parked(),
-            caught_up: self.fence.caught_up(topic),
+        let relays = self.relays();
+        let contexts = contexts(&self.owners).into_iter().zip(self.storefront.topics()).enumerate();
+        let contexts = contexts.map(|(number, (context, topic))| {
+            let (commits, events, waiting) = context.written();
+            let relay = relays.get(number);
+            ContextStats {
+                name: context.name,
+                commits,
+                events,
+                waiting,
+                published: relay.map_or(0, |relay| relay.published()),
+                parked: relay.map_or(0, |relay| relay.parked()),
+                caught_up: self.storefront.fence().caught_up(topic),
+            }
         });
         Stats {
             contexts: contexts.collect(),
-            views: self.experience.stats(),
-            listings_caught_up: self.experience.caught_up(),
-            floors: self.fence.floors(),
-            consumer: counts.consumers.iter().fold(ConsumerStats::default(), |sum, c| ConsumerStats {
-                applied: sum.applied + c.applied(),
-                superseded: sum.superseded + c.superseded(),
-                parked: sum.parked + c.parked(),
-                gaps: sum.gaps + c.gaps(),
-                failures: sum.failures + c.failures(),
-            }),
+            views: self.storefront.views(),
+            listings_caught_up: self.storefront.experience().caught_up(),
+            floors: self.storefront.fence().floors(),
+            consumer: self.storefront.consumed(),
         }
     }
 }

@@ -4,16 +4,18 @@ use tempfile::TempDir;
 use tidings_core::port::{Cursor, Outbox};
 
 use super::*;
+use crate::store::Home;
 use crate::witness::Unobserved;
 
 fn open(dir: &TempDir, clock: &Clock) -> Pricing {
-    let catalogue = Catalogue::generate(1, 1);
-    let open = Open { catalogue: &catalogue, readers: 1, witness: Arc::new(Unobserved) };
-    Pricing::open(dir.path(), &open, clock.clone()).unwrap()
+    let owner: (_, Arc<dyn crate::Witness>) = (Arc::new(Catalogue::generate(1, 1)), Arc::new(Unobserved));
+    let open = Open { place: dir.path().into(), readers: 1, owner: Some(owner) };
+    Pricing::open(&open, clock.clone()).unwrap()
 }
 
 async fn told(pricing: &Pricing) -> Vec<(String, u64)> {
-    let rows = pricing.context.outbox.scan(Cursor(0), 100).await.unwrap().rows;
+    let Home::File { outbox: Some(outbox) } = &pricing.context.home else { panic!("no outbox") };
+    let rows = outbox.scan(Cursor(0), 100).await.unwrap().rows;
     let told =
         |row: tidings_core::port::Pending| row.event.map(|e| (e.kind.to_string(), e.stamp.version.number()));
     rows.into_iter().map(|row| told(row).unwrap()).collect()
@@ -58,7 +60,7 @@ async fn a_restart_forgets_no_promotion() {
         let offer = Offer { sku: sku.clone(), market, percent, starts_in: second(10), lasts: second(20) };
         pricing.promote(offer).await.unwrap();
     }
-    pricing.context.writer.stop().await;
+    pricing.context.stop().await;
     drop(pricing);
     let pricing = open(&dir, &clock);
     let next = pricing.turn().await.unwrap();

@@ -3,7 +3,6 @@
 
 use std::time::Duration;
 
-use rusqlite::OptionalExtension;
 use tidings::Clock;
 use tidings_core::Time;
 use tokio::sync::watch;
@@ -11,9 +10,9 @@ use tokio::sync::watch;
 use super::{At, Due, Pricing, PromotionActivated, PromotionExpired, due, raise};
 use crate::digest;
 use crate::refusal::Result;
-use crate::store::Change;
+use crate::store::{Change, Sql};
 
-/// Told in one transaction at most.
+/// Fewer than this, and all that was due has been told.
 const AT_ONCE: usize = 64;
 /// The clock is looked at again after this long at the latest: it may have been set.
 const LONGEST_SLEEP: Duration = Duration::from_secs(1);
@@ -23,7 +22,7 @@ impl Pricing {
     pub(crate) async fn turn(&self) -> Result<Option<Time>> {
         loop {
             let clock = self.clock.clone();
-            let told = self.context.writer.command(move |change| turn(change, &clock)).await?;
+            let told = self.context.writer()?.command(move |change| turn(change, &clock)).await?;
             if told < AT_ONCE {
                 return self.context.readers.read(next).await;
             }
@@ -61,45 +60,40 @@ impl Pricing {
     }
 }
 
-fn next(db: &rusqlite::Connection) -> Result<Option<Time>> {
-    let mut query = db.prepare_cached(
-        "SELECT min(at) FROM (SELECT min(starts_us) AS at FROM promotion WHERE activated = 0
-                              UNION ALL SELECT min(ends_us) FROM promotion)",
-    )?;
-    let at: Option<Option<i64>> = query.query_row([], |row| row.get(0)).optional()?;
-    Ok(at.flatten().map(Time::from_micros))
+fn next(db: &Sql<'_>) -> Result<Option<Time>> {
+    let sql = "SELECT min(due_us) FROM (SELECT min(starts_us) AS due_us FROM promotion WHERE activated = 0
+                                        UNION ALL SELECT min(ends_us) FROM promotion) AS due";
+    Ok(db.one(sql, &[])?.get::<Option<i64>>(0)?.map(Time::from_micros))
 }
+
+/// What has become due. The first 64: told in one transaction at most.
+const BEGUN: &str = "SELECT id, sku, region, percent, starts_us, ends_us FROM promotion
+    WHERE activated = 0 AND starts_us <= $1 ORDER BY starts_us, id LIMIT 64";
+const ENDED: &str = "SELECT id, sku, region, percent, starts_us, ends_us FROM promotion
+    WHERE ends_us <= $1 AND activated = 1 ORDER BY ends_us, id LIMIT 64";
 
 /// Begins before it ends: a promotion that was due and over while nobody was up is told in both steps.
 fn turn(change: &mut Change<'_>, clock: &Clock) -> Result<usize> {
     let now = clock.wall().micros();
-    let begun = select(change, "activated = 0 AND starts_us <= ?1 ORDER BY starts_us, id", now)?;
+    let begun = select(change, BEGUN, now)?;
     let mut told = 0;
     for promotion in &begun {
         activate(change, promotion, clock)?;
         told += 1;
     }
-    for promotion in select(change, "ends_us <= ?1 AND activated = 1 ORDER BY ends_us, id", now)? {
+    for promotion in select(change, ENDED, now)? {
         expire(change, &promotion, clock)?;
         told += 1;
     }
     Ok(told)
 }
 
-fn select(change: &Change<'_>, which: &str, now: i64) -> Result<Vec<Due>> {
-    let sql = format!(
-        "SELECT id, sku, region, percent, starts_us, ends_us FROM promotion WHERE {which} LIMIT {AT_ONCE}"
-    );
-    let mut query = change.sql().prepare_cached(&sql)?;
-    let rows = query.query_map([now], due)?;
-    Ok(rows.collect::<rusqlite::Result<_>>()?)
+fn select(change: &Change<'_>, sql: &'static str, now: i64) -> Result<Vec<Due>> {
+    change.sql().rows(sql, &[now.into()])?.iter().map(due).collect()
 }
 
 fn activate(change: &mut Change<'_>, promotion: &Due, clock: &Clock) -> Result<()> {
-    change
-        .sql()
-        .prepare_cached("UPDATE promotion SET activated = 1 WHERE id = ?1")?
-        .execute([promotion.id])?;
+    change.sql().execute("UPDATE promotion SET activated = 1 WHERE id = $1", &[promotion.id.into()])?;
     let after = raise(change, &promotion.sku, promotion.market, clock)?;
     change.publish(
         &PromotionActivated {
@@ -118,7 +112,7 @@ fn activate(change: &mut Change<'_>, promotion: &Due, clock: &Clock) -> Result<(
 }
 
 fn expire(change: &mut Change<'_>, promotion: &Due, clock: &Clock) -> Result<()> {
-    change.sql().prepare_cached("DELETE FROM promotion WHERE id = ?1")?.execute([promotion.id])?;
+    change.sql().execute("DELETE FROM promotion WHERE id = $1", &[promotion.id.into()])?;
     let after = raise(change, &promotion.sku, promotion.market, clock)?;
     change.publish(
         &PromotionExpired {

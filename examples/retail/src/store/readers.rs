@@ -1,26 +1,23 @@
-//! A few read connections, used away from the runtime's threads.
+//! Reading on one snapshot, from a file or from a database.
 
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
 
 use rusqlite::Connection;
-use tidings_core::{Code, Error};
-use tokio::sync::Semaphore;
 
-use crate::refusal::{Refusal, Result};
+use super::Sql;
+use super::keeper::Keeper;
+use super::pool::Pool;
+use super::postgres::{Database, Mode};
+use crate::refusal::Result;
 
-/// A pool of read-only connections to one file. Cheap to clone.
+/// A pool of read-only connections to one file.
 #[derive(Clone)]
-pub(crate) struct Readers {
-    idle: Arc<Mutex<Vec<Connection>>>,
-    permits: Arc<Semaphore>,
-}
+pub(crate) struct FileReaders(Pool<Connection>);
 
-impl Readers {
+impl FileReaders {
     pub(crate) fn open(path: &Path, count: usize) -> Result<Self> {
-        let idle = (0..count.max(1)).map(|_| super::open_reader(path)).collect::<Result<Vec<_>>>()?;
-        let permits = Arc::new(Semaphore::new(idle.len()));
-        Ok(Self { idle: Arc::new(Mutex::new(idle)), permits })
+        let idle = (0..count.max(1)).map(|_| super::sqlite::open_reader(path)).collect::<Result<Vec<_>>>()?;
+        Ok(Self(Pool::new(idle)))
     }
 
     /// Runs `work` on one snapshot: everything it reads is from the same committed state.
@@ -29,42 +26,50 @@ impl Readers {
         T: Send + 'static,
         F: FnOnce(&Connection) -> Result<T> + Send + 'static,
     {
-        let permit = self.permits.clone().acquire_owned().await.map_err(|_| stopping())?;
-        let idle = self.idle.clone();
-        let outcome = tokio::task::spawn_blocking(move || {
-            // Dropped in reverse order, also when `work` panics: the connection is back before the permit is.
-            let _permit = permit;
-            let lent = Lent::take(idle)?;
-            let snapshot = lent.connection()?.unchecked_transaction()?;
-            work(&snapshot)
-        });
-        outcome.await.map_err(|e| Error::new(Code::DEFECT, "a read panicked").because(e))?
+        self.0.lend(move |connection| work(&*connection.unchecked_transaction()?)).await
     }
 }
 
-struct Lent {
-    connection: Option<Connection>,
-    home: Arc<Mutex<Vec<Connection>>>,
+/// A pool of read-only connections to the state of one context.
+#[derive(Clone)]
+pub(crate) enum Readers {
+    Files(FileReaders),
+    Postgres(Pooled),
 }
 
-impl Lent {
-    fn take(home: Arc<Mutex<Vec<Connection>>>) -> Result<Self> {
-        let connection = home.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        Ok(Self { connection, home })
+/// Hides what is pooled.
+#[derive(Clone)]
+pub(crate) struct Pooled(Pool<Keeper>);
+
+impl Readers {
+    /// On this file.
+    pub(super) fn of_file(path: &Path, count: usize) -> Result<Self> {
+        Ok(Self::Files(FileReaders::open(path, count)?))
     }
 
-    fn connection(&self) -> Result<&Connection> {
-        let missing = || Refusal::Failed(Error::new(Code::DEFECT, "a permit without a read connection"));
-        self.connection.as_ref().ok_or_else(missing)
+    /// On this database; connections are made when they are first needed.
+    pub(super) fn of_database(database: &Database, count: usize) -> Self {
+        let idle = (0..count.max(1)).map(|_| Keeper::reader(database.clone())).collect();
+        Self::Postgres(Pooled(Pool::new(idle)))
     }
-}
 
-impl Drop for Lent {
-    fn drop(&mut self) {
-        self.home.lock().unwrap_or_else(PoisonError::into_inner).extend(self.connection.take());
+    /// As [`FileReaders::read`].
+    pub(crate) async fn read<T, F>(&self, work: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Sql<'_>) -> Result<T> + Send + 'static,
+    {
+        match self {
+            Self::Files(files) => files.read(move |connection| work(&Sql::Files(connection))).await,
+            Self::Postgres(pool) => {
+                let read = move |keeper: &mut Keeper| {
+                    let session = keeper.begin(Mode::Read)?;
+                    let answer = work(&Sql::Postgres(&session));
+                    session.rollback();
+                    answer
+                };
+                pool.0.lend(read).await
+            }
+        }
     }
-}
-
-pub(super) fn stopping() -> Refusal {
-    Refusal::Failed(Error::new(Code::STOPPING, "the platform is stopping"))
 }

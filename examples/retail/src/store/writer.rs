@@ -7,18 +7,64 @@ use std::thread::JoinHandle;
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use tidings::DomainEvent;
-use tidings_core::{Code, Error, Stamp};
+use tidings_core::{Code, Draft, Error, Stamp};
 use tidings_sqlite::outbox;
 use tokio::sync::{mpsc, oneshot};
 
-use super::readers::stopping;
+use super::Sql;
+use super::keeper::Keeper;
+use super::pool::stopping;
+use super::postgres::{Mode, Session};
 use crate::refusal::{Refusal, Result};
 use crate::witness::{Fact, Witness};
 
 /// How many commands may wait; beyond it callers wait (back-pressure instead of memory).
 const QUEUE: usize = 256;
 
-type Job = Box<dyn FnOnce(&mut Connection) + Send>;
+type Job = Box<dyn FnOnce(&mut Engine) + Send>;
+
+/// What the thread writes to.
+pub(super) enum Engine {
+    File(Connection),
+    Database(Box<Keeper>),
+}
+
+impl Engine {
+    fn begin(&mut self) -> Result<Tx<'_>> {
+        Ok(match self {
+            Self::File(file) => Tx::File(file.transaction_with_behavior(TransactionBehavior::Immediate)?),
+            Self::Database(keeper) => Tx::Database(keeper.begin(Mode::Write)?),
+        })
+    }
+}
+
+enum Tx<'a> {
+    File(Transaction<'a>),
+    Database(Session<'a>),
+}
+
+impl Tx<'_> {
+    fn record(&self, draft: &Draft) -> Result<Stamp> {
+        Ok(match self {
+            Self::File(tx) => outbox::record(tx, draft)?.stamp,
+            Self::Database(session) => session.record(draft)?,
+        })
+    }
+
+    fn commit(self) -> Result<()> {
+        match self {
+            Self::File(tx) => Ok(tx.commit()?),
+            Self::Database(session) => Ok(session.commit()?),
+        }
+    }
+
+    fn rollback(self) {
+        match self {
+            Self::File(tx) => drop(tx),
+            Self::Database(session) => session.rollback(),
+        }
+    }
+}
 
 /// The handle to a writer thread.
 pub(crate) struct Writer {
@@ -37,21 +83,24 @@ struct Told {
 
 /// One transaction under way.
 pub(crate) struct Change<'a> {
-    tx: Transaction<'a>,
+    tx: Tx<'a>,
     facts: Vec<Fact>,
 }
 
 impl Change<'_> {
     /// The transaction.
-    pub(crate) fn sql(&self) -> &Transaction<'_> {
-        &self.tx
+    pub(crate) fn sql(&self) -> Sql<'_> {
+        match &self.tx {
+            Tx::File(tx) => Sql::Files(tx),
+            Tx::Database(session) => Sql::Postgres(session),
+        }
     }
 
     /// Records the event beside the state change; both become visible together, or neither does. `digest` is what the
     /// entity has become, for the witness alone.
     pub(crate) fn publish(&mut self, event: &impl DomainEvent, digest: u64) -> Result<Stamp> {
         let draft = event.draft()?;
-        let stamp = outbox::record(&self.tx, &draft)?.stamp;
+        let stamp = self.tx.record(&draft)?;
         self.facts.push(Fact { entity: draft.entity, stamp, digest });
         Ok(stamp)
     }
@@ -59,16 +108,16 @@ impl Change<'_> {
 
 impl Writer {
     /// Starts the thread. `wake` runs after each commit that recorded an event.
-    pub(crate) fn start(
+    pub(super) fn start(
         name: &str,
-        mut connection: Connection,
+        mut engine: Engine,
         witness: Arc<dyn Witness>,
         wake: Box<dyn Fn() + Send + Sync>,
     ) -> Result<Self> {
         let (jobs, mut queue) = mpsc::channel::<Job>(QUEUE);
         let thread = std::thread::Builder::new().name(format!("{name}-writer")).spawn(move || {
             while let Some(job) = queue.blocking_recv() {
-                job(&mut connection);
+                job(&mut engine);
             }
         });
         let thread = thread.map_err(|e| Error::new(Code::OVERLOADED, "no thread for a writer").because(e))?;
@@ -84,8 +133,8 @@ impl Writer {
     {
         let (answer, answered) = oneshot::channel();
         let told = self.told.clone();
-        let job: Job = Box::new(move |connection| {
-            let outcome = catch_unwind(AssertUnwindSafe(|| perform(connection, work, &told)));
+        let job: Job = Box::new(move |engine| {
+            let outcome = catch_unwind(AssertUnwindSafe(|| perform(engine, work, &told)));
             let defect = |_| Err(Refusal::Failed(Error::new(Code::DEFECT, "a command panicked")));
             // Nobody waits for the answer if the caller was cancelled; the commit stands all the same.
             let _ = answer.send(outcome.unwrap_or_else(defect));
@@ -111,7 +160,7 @@ impl Writer {
         jobs.as_ref().map_or(0, |jobs| QUEUE - jobs.capacity())
     }
 
-    /// Takes no more commands, finishes those that wait, and closes the file.
+    /// Takes no more commands, finishes those that wait, and lets go of the state.
     pub(crate) async fn stop(&self) {
         drop(self.jobs.lock().unwrap_or_else(PoisonError::into_inner).take());
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -123,13 +172,18 @@ impl Writer {
 }
 
 fn perform<T>(
-    connection: &mut Connection,
+    engine: &mut Engine,
     work: impl FnOnce(&mut Change<'_>) -> Result<T>,
     told: &Told,
 ) -> Result<T> {
-    let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let mut change = Change { tx, facts: Vec::new() };
-    let answer = work(&mut change)?;
+    let mut change = Change { tx: engine.begin()?, facts: Vec::new() };
+    let answer = match work(&mut change) {
+        Ok(answer) => answer,
+        Err(refusal) => {
+            change.tx.rollback();
+            return Err(refusal);
+        }
+    };
     let Change { tx, facts } = change;
     let began = told.witness.now_ns();
     let committed = tx.commit();

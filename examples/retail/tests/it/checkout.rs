@@ -6,13 +6,17 @@ use tidings::Path;
 
 use crate::fixture::{DRAIN, Fixture};
 
+on_each_engine! {
+    crate::fixture::settings();
+    s89_an_order_is_placed_on_the_truth_while_the_cache_shows_something_else,
+    the_last_units_are_sold_once,
+}
+
 fn order(sku: &Sku, quantity: u32, expected_cents: Option<u32>) -> Order {
     Order { sku: sku.clone(), market: Market::Eu, quantity, expected_cents }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn s89_an_order_is_placed_on_the_truth_while_the_cache_shows_something_else() {
-    let shop = Fixture::start().await;
+async fn s89_an_order_is_placed_on_the_truth_while_the_cache_shows_something_else(shop: Fixture) {
     let sku = shop.sku(0);
     shop.platform.adjust_stock(&sku, Market::Eu, "eu-ham", 5).await.unwrap();
     shop.settle().await;
@@ -46,9 +50,7 @@ async fn s89_an_order_is_placed_on_the_truth_while_the_cache_shows_something_els
     assert_eq!(page.value().map(|page| (page.cents, page.available)), Some((shown.cents + 100, left)));
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn the_last_units_are_sold_once() {
-    let shop = Fixture::start().await;
+async fn the_last_units_are_sold_once(shop: Fixture) {
     let sku = shop.sku(5);
     let has = shop.platform.inventory().stock(&sku, Market::Eu).await.unwrap().unwrap().available;
     for node in Market::Eu.nodes() {

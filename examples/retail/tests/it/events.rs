@@ -10,6 +10,12 @@ use tidings_testkit::until;
 
 use crate::fixture::Fixture;
 
+on_each_engine! {
+    crate::fixture::settings();
+    s84_an_adjustment_carries_its_node_and_touches_its_region_alone,
+    s85_bookkeeping_is_no_news,
+}
+
 fn received(draft: Draft) -> Event {
     Event {
         id: "1".into(),
@@ -91,9 +97,7 @@ fn every_event_reads_back_what_was_recorded() {
     );
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn s84_an_adjustment_carries_its_node_and_touches_its_region_alone() {
-    let shop = Fixture::start().await;
+async fn s84_an_adjustment_carries_its_node_and_touches_its_region_alone(shop: Fixture) {
     let sku = shop.sku(0);
     let (eu, us) = (shop.cache_page(&sku, Market::Eu).await, shop.cache_page(&sku, Market::Us).await);
     let written = shop.platform.adjust_stock(&sku, Market::Eu, "eu-lyo", 25).await.unwrap();
@@ -114,9 +118,7 @@ async fn s84_an_adjustment_carries_its_node_and_touches_its_region_alone() {
     assert_eq!(untouched.value(), Some(&us));
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn s85_bookkeeping_is_no_news() {
-    let shop = Fixture::start().await;
+async fn s85_bookkeeping_is_no_news(shop: Fixture) {
     let (quiet, loud) = (shop.sku(0), shop.sku(1));
     let page = shop.cache_page(&quiet, Market::Eu).await;
     let note = Revision { note: Some("supplier called".into()), ..Revision::default() };

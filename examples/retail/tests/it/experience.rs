@@ -11,6 +11,14 @@ use tidings_testkit::until;
 
 use crate::fixture::Fixture;
 
+on_each_engine! {
+    crate::fixture::settings();
+    s87_a_price_reaches_its_page_and_every_order_of_its_listings,
+    a_product_that_moves_leaves_one_listing_and_enters_another,
+    a_promotion_begins_and_ends_by_the_clock_of_pricing_and_never_early,
+    what_does_not_exist_is_cached_as_absent,
+}
+
 #[test]
 fn s87_details_are_kept_by_sku_and_region_and_listings_by_category_region_and_sort() {
     let detail = ProductKey { sku: Sku::parse("SKU-00042").unwrap(), market: Market::Uk };
@@ -23,9 +31,7 @@ fn s87_details_are_kept_by_sku_and_region_and_listings_by_category_region_and_so
     );
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn s87_a_price_reaches_its_page_and_every_order_of_its_listings() {
-    let shop = Fixture::start().await;
+async fn s87_a_price_reaches_its_page_and_every_order_of_its_listings(shop: Fixture) {
     let sku = shop.sku(0);
     let category = shop.cache_page(&sku, Market::Eu).await.category;
     let listing = |market, sort| ListingKey::new(&category, market, sort).unwrap();
@@ -48,9 +54,7 @@ async fn s87_a_price_reaches_its_page_and_every_order_of_its_listings() {
     assert_eq!((untouched.certificate().path, untouched.value()), (Path::L1, Some(&elsewhere)));
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_product_that_moves_leaves_one_listing_and_enters_another() {
-    let shop = Fixture::start().await;
+async fn a_product_that_moves_leaves_one_listing_and_enters_another(shop: Fixture) {
     let sku = shop.sku(0);
     let before = shop.cache_page(&sku, Market::Jp).await.category;
     let after = if before == "toys" { "tents" } else { "toys" };
@@ -66,9 +70,7 @@ async fn a_product_that_moves_leaves_one_listing_and_enters_another() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_promotion_begins_and_ends_by_the_clock_of_pricing_and_never_early() {
-    let shop = Fixture::start().await;
+async fn a_promotion_begins_and_ends_by_the_clock_of_pricing_and_never_early(shop: Fixture) {
     let sku = shop.sku(3);
     let base = shop.cache_page(&sku, Market::Eu).await.cents;
     let (starts_in, lasts) = (Duration::from_millis(300), Duration::from_millis(700));
@@ -96,9 +98,7 @@ async fn a_promotion_begins_and_ends_by_the_clock_of_pricing_and_never_early() {
     assert_eq!(told, expected);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn what_does_not_exist_is_cached_as_absent() {
-    let shop = Fixture::start().await;
+async fn what_does_not_exist_is_cached_as_absent(shop: Fixture) {
     let unknown = Sku::parse("SKU-99999").unwrap();
     until("its absence is cached", async || {
         let page = shop.platform.product(&unknown, Market::Eu).await.unwrap();

@@ -5,14 +5,16 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use retail::{Fact, Market, Observed, Parts, Platform, Settings, Sku, Witness};
+use retail::{Fact, Market, Observed, Parts, Place, Platform, Settings, Sku, Witness};
 use tempfile::TempDir;
-use tidings::{Clock, Entity, Event, Observer, Outcome, Path, Stamp, Topic};
+use tidings::{Clock, Entity, Event, Observer, Outcome, Path, Running, Stamp, Topic};
 use tidings_core::port::{self, Log, ReadLimit};
 use tidings_core::{Offset, Partition, Position};
 use tidings_sqlite::SqliteLog;
 use tidings_testkit::history::{self, Applied, Commit, History, Record};
 use tidings_testkit::until;
+
+use crate::databases::Databases;
 
 /// Long enough for a busy machine; nothing waits this long unless it is broken.
 pub(crate) const DRAIN: Duration = Duration::from_secs(30);
@@ -22,6 +24,9 @@ pub(crate) struct Fixture {
     pub(crate) log: Arc<SqliteLog>,
     pub(crate) clock: Clock,
     pub(crate) seen: Arc<Seen>,
+    /// Where the contexts are, if not in files, and what relays them.
+    databases: Option<Databases>,
+    relays: Vec<Running>,
     dir: TempDir,
 }
 
@@ -102,10 +107,24 @@ impl Fixture {
 
     pub(crate) async fn start_with(settings: Settings) -> Self {
         let dir = TempDir::new().unwrap();
-        Self::start_in(dir, settings).await.unwrap()
+        Self::start_in(dir, None, settings).await.unwrap()
     }
 
-    async fn start_in(dir: TempDir, settings: Settings) -> tidings::Result<Self> {
+    /// With its contexts on PostgreSQL; `None` if only what needs no server is to be tested.
+    pub(crate) async fn on_postgres(settings: Settings) -> Option<Self> {
+        Some(Self::on_databases(Databases::new()?, settings).await)
+    }
+
+    pub(crate) async fn on_databases(databases: Databases, settings: Settings) -> Self {
+        let dir = TempDir::new().unwrap();
+        Self::start_in(dir, Some(databases), settings).await.unwrap()
+    }
+
+    async fn start_in(
+        dir: TempDir,
+        databases: Option<Databases>,
+        settings: Settings,
+    ) -> tidings::Result<Self> {
         let log = SqliteLog::open(dir.path().join("log.db"))?;
         let clock = Clock::system();
         let seen = Arc::new(Seen {
@@ -119,14 +138,34 @@ impl Fixture {
         seen.history.record(Record::Subscribed { copy: COPY.into(), kind: None, from: 0 });
         let ear = Arc::new(Ear(seen.clone()));
         let parts = Parts { witness: ear.clone(), observer: ear, clock: clock.clone() };
-        let platform = Platform::start(dir.path(), settings, log.clone(), parts).await?;
-        let shop = Self { platform: Arc::new(platform), log, clock, seen, dir };
+        let place = place(&dir, databases.as_ref());
+        let platform = Arc::new(Platform::start(place, settings, log.clone(), parts).await?);
+        let relays = match &databases {
+            Some(databases) => databases.relays(&(log.clone() as Arc<dyn Log>)).await,
+            None => Vec::new(),
+        };
+        let shop = Self { platform, log, clock, seen, databases, relays, dir };
         // What is cached before the consumer begins is checked again once it does.
         until("the consumer has heard every context", async || {
             shop.platform.stats().contexts.iter().all(|context| context.caught_up.is_some()).then_some(())
         })
         .await;
         Ok(shop)
+    }
+
+    /// Where its contexts are.
+    pub(crate) fn place(&self) -> Place {
+        place(&self.dir, self.databases.as_ref())
+    }
+
+    /// Ends the sessions of this name on Pricing's database.
+    pub(crate) async fn end_sessions(&self, application: &str) {
+        let address = self.databases.as_ref().unwrap().address("pricing");
+        let client = address.connect("test", "").await.unwrap();
+        let end = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+                   WHERE datname = current_database() AND application_name = $1";
+        let ended: i64 = client.query_one(end, &[&application]).await.unwrap().get(0);
+        assert!(ended > 0);
     }
 
     /// Stops, and starts again on the same files.
@@ -137,10 +176,13 @@ impl Fixture {
     /// Stops, lets the files be changed, and starts again.
     pub(crate) async fn reopen_after(self, change: impl FnOnce(&std::path::Path)) -> tidings::Result<Self> {
         assert_eq!(self.platform.stop(DRAIN).await.unwrap(), retail::platform::Left::default());
-        let Self { platform, log, dir, .. } = self;
+        let Self { platform, log, dir, databases, relays, .. } = self;
+        for relay in relays {
+            relay.stop(DRAIN).await.unwrap();
+        }
         drop((platform, log));
         change(dir.path());
-        Self::start_in(dir, settings()).await
+        Self::start_in(dir, databases, settings()).await
     }
 
     /// A product by its place in the order of popularity.
@@ -187,4 +229,8 @@ impl Fixture {
         })
         .await;
     }
+}
+
+fn place(dir: &TempDir, databases: Option<&Databases>) -> Place {
+    databases.map_or_else(|| dir.path().into(), |databases| databases.place(dir.path()))
 }

@@ -1,7 +1,7 @@
 //! From a commit to a fresh read, under load, and across a restart.
 
 use retail::load::Load;
-use retail::{ListingKey, Market, Settings, Sort};
+use retail::{ListingKey, Market, Sort};
 
 use std::sync::atomic::Ordering::Relaxed;
 use tidings_testkit::Checker;
@@ -9,11 +9,25 @@ use tidings_testkit::history::Record;
 
 use tidings_testkit::until;
 
-use crate::fixture::{COPY, DRAIN, Fixture, settings, shown};
+use crate::fixture::{COPY, DRAIN, Fixture, shown};
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_price_reaches_the_page_and_every_number_adds_up() {
-    let shop = Fixture::start().await;
+on_each_engine! {
+    crate::fixture::settings();
+    a_price_reaches_the_page_and_every_number_adds_up,
+    a_restart_forgets_nothing,
+}
+
+/// With the bound that the platform has by default.
+mod tight {
+    on_each_engine! {
+        retail::Settings { bound: retail::Settings::default().bound, ..crate::fixture::settings() };
+        under_load_everything_committed_is_applied_and_shown,
+    }
+
+    use super::under_load_everything_committed_is_applied_and_shown;
+}
+
+async fn a_price_reaches_the_page_and_every_number_adds_up(shop: Fixture) {
     let sku = shop.sku(0);
     let before = shop.cache_page(&sku, Market::Eu).await;
     let written = shop.platform.set_price(&sku, Market::Eu, before.cents + 1).await.unwrap();
@@ -38,9 +52,7 @@ async fn a_price_reaches_the_page_and_every_number_adds_up() {
     assert!(stats.contexts.iter().all(|c| c.caught_up.is_some()));
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn under_load_everything_committed_is_applied_and_shown() {
-    let shop = Fixture::start_with(Settings { bound: Settings::default().bound, ..settings() }).await;
+async fn under_load_everything_committed_is_applied_and_shown(shop: Fixture) {
     let load = Load { changes_per_s: 200, reads_per_change: 5, seed: 3 }.spawn(shop.platform.clone());
     until("300 changes and 1,500 reads are done", async || {
         let totals = load.totals();
@@ -72,9 +84,7 @@ async fn under_load_everything_committed_is_applied_and_shown() {
     assert_eq!(verdict.accounts.iter().map(|account| account.parked).sum::<u64>(), 0);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_restart_forgets_nothing() {
-    let shop = Fixture::start().await;
+async fn a_restart_forgets_nothing(shop: Fixture) {
     let sku = shop.sku(0);
     let before = shop.cache_page(&sku, Market::Eu).await;
     let written = shop.platform.set_price(&sku, Market::Eu, before.cents + 7).await.unwrap();

@@ -7,6 +7,12 @@ use serde_json::{Value, json};
 
 use crate::fixture::Fixture;
 
+on_each_engine! {
+    crate::fixture::settings();
+    a_write_answers_with_a_token_that_reads_at_least_that,
+    what_is_wrong_is_refused_with_one_sentence_and_a_code,
+}
+
 struct Answer {
     status: u16,
     headers: String,
@@ -44,9 +50,7 @@ impl Client {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_write_answers_with_a_token_that_reads_at_least_that() {
-    let shop = Fixture::start().await;
+async fn a_write_answers_with_a_token_that_reads_at_least_that(shop: Fixture) {
     let client = Client::of(&shop).await;
     let sku = shop.sku(0);
     let page = client.ask("GET", &format!("/products/{sku}?region=eu"), "").await;
@@ -79,9 +83,7 @@ async fn a_write_answers_with_a_token_that_reads_at_least_that() {
     assert_eq!(client.ask("PUT", &format!("/content/{sku}"), &content).await.body["published"], json!(true));
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn what_is_wrong_is_refused_with_one_sentence_and_a_code() {
-    let shop = Fixture::start().await;
+async fn what_is_wrong_is_refused_with_one_sentence_and_a_code(shop: Fixture) {
     let client = Client::of(&shop).await;
     let sku = shop.sku(0);
     let product = |query: &str| format!("/products/{sku}?{query}");

@@ -11,6 +11,12 @@ use tidings_testkit::history::{Read, Record, State};
 
 use crate::fixture::Fixture;
 
+on_each_engine! {
+    crate::fixture::settings();
+    what_is_shown_of_a_version_is_what_was_committed_as_it,
+    who_reads_and_what_for_is_told_and_so_is_that_there_is_nothing,
+}
+
 /// What was committed, as digests, and every read.
 fn told(shop: &Fixture) -> (HashMap<(Entity, Stamp), u64>, Vec<Read>) {
     let (mut committed, mut reads) = (HashMap::new(), Vec::new());
@@ -26,9 +32,7 @@ fn told(shop: &Fixture) -> (HashMap<(Entity, Stamp), u64>, Vec<Read>) {
     (committed, reads)
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn what_is_shown_of_a_version_is_what_was_committed_as_it() {
-    let shop = Fixture::start().await;
+async fn what_is_shown_of_a_version_is_what_was_committed_as_it(shop: Fixture) {
     let (sku, market) = (shop.sku(0), Market::Eu);
     let page = shop.cache_page(&sku, market).await;
     let revision = Revision { title: Some("Another title".to_owned()), ..Revision::default() };
@@ -69,9 +73,7 @@ async fn what_is_shown_of_a_version_is_what_was_committed_as_it() {
     assert_eq!(compared, [3, 1, 3], "the page's parts, the listing's title, the page's parts");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn who_reads_and_what_for_is_told_and_so_is_that_there_is_nothing() {
-    let shop = Fixture::start().await;
+async fn who_reads_and_what_for_is_told_and_so_is_that_there_is_nothing(shop: Fixture) {
     let (sku, market) = (shop.sku(0), Market::Us);
     let written = shop.platform.set_price(&sku, market, 4321).await.unwrap();
     shop.platform.reader(7).product_at_least(&sku, market, &written.token).await.unwrap();

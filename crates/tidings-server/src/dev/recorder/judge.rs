@@ -25,6 +25,7 @@ pub(super) struct Judge {
     checker: Checker,
     writing: Option<Writing>,
     latency: Latency,
+    others: Vec<Arc<str>>,
     judged_at: Instant,
     forgot_at: Instant,
 }
@@ -47,15 +48,18 @@ struct Taken {
 }
 
 impl Judge {
-    pub(super) fn new(shared: Arc<Shared>, writing: Option<Writing>) -> Result<Self> {
+    pub(super) fn new(shared: Arc<Shared>, writing: Option<Writing>, others: Vec<Arc<str>>) -> Result<Self> {
         let (judged_at, forgot_at) = (Instant::now(), Instant::now());
-        Ok(Self { shared, checker: Checker::new(), writing, latency: Latency::new()?, judged_at, forgot_at })
+        let (checker, latency) = (Checker::new(), Latency::new()?);
+        Ok(Self { shared, checker, writing, latency, others, judged_at, forgot_at })
     }
 
     pub(super) fn run(mut self, known: Vec<Record>) -> Result<Done> {
         let _deaf = DeafWhenDropped(self.shared.clone());
         known.into_iter().for_each(|record| self.hand_on(record));
-        self.hand_on(Record::Subscribed { copy: COPY.into(), kind: None, from: 0 });
+        for copy in std::iter::once(COPY.into()).chain(std::mem::take(&mut self.others)) {
+            self.hand_on(Record::Subscribed { copy, kind: None, from: 0 });
+        }
         loop {
             let Taken { records, whole_until, ended } = self.next();
             for record in records {
@@ -88,7 +92,7 @@ impl Judge {
     fn take(&mut self, record: Record) {
         match &record {
             Record::Commit(commit) => self.latency.committed(commit),
-            Record::Applied(applied) => self.latency.applied(applied),
+            Record::Applied(applied) if &*applied.copy == COPY => self.latency.applied(applied),
             _ => {}
         }
         self.hand_on(record);
@@ -110,7 +114,7 @@ impl Judge {
     }
 
     fn judge(&mut self, whole_until: Nanos) {
-        let settled = whole_until.saturating_sub(nanos(LATER));
+        let settled = whole_until.saturating_sub(nanos(LATER)).min(self.shared.fed());
         if settled > 0 {
             self.write(|writing| writing.settled(settled));
         }

@@ -1,11 +1,11 @@
-//! Reading through the platform, with a witness beside it.
+//! Reading through a copy, with a witness beside it.
 
 use std::collections::HashSet;
 
 use tidings::Cached;
 use tidings_core::{Result, Stamp};
 
-use super::Platform;
+use super::Storefront;
 use crate::catalog::CONTENT;
 use crate::experience::{CATEGORY_LISTING, ListingKey, ListingPage, PRODUCT_DETAIL, ProductKey, ProductPage};
 use crate::name::{Market, Sku};
@@ -16,15 +16,15 @@ use crate::witness::{Observed, Shown};
 /// Somebody who reads one answer after another, and who never wants to see what is older than before.
 #[derive(Clone, Copy)]
 pub struct Reader<'a> {
-    platform: &'a Platform,
+    storefront: &'a Storefront,
     session: u64,
 }
 
-impl Platform {
+impl Storefront {
     /// The reader of this number, which nobody else may have; 0 is any number of readers, none of whom remembers.
     #[must_use]
     pub const fn reader(&self, session: u64) -> Reader<'_> {
-        Reader { platform: self, session }
+        Reader { storefront: self, session }
     }
 
     /// A product page; a value of `None` if there is no such product.
@@ -32,7 +32,7 @@ impl Platform {
         self.reader(0).product(sku, market).await
     }
 
-    /// As [`Platform::product`], and at least as new as what a write answered.
+    /// As [`Storefront::product`], and at least as new as what a write answered.
     pub async fn product_at_least(
         &self,
         sku: &Sku,
@@ -57,12 +57,12 @@ impl Platform {
 }
 
 impl Reader<'_> {
-    /// As [`Platform::product`].
+    /// As [`Storefront::product`].
     pub async fn product(&self, sku: &Sku, market: Market) -> Answer<Cached<ProductPage>> {
         self.page(sku, market, None).await
     }
 
-    /// As [`Platform::product_at_least`].
+    /// As [`Storefront::product_at_least`].
     pub async fn product_at_least(
         &self,
         sku: &Sku,
@@ -72,10 +72,10 @@ impl Reader<'_> {
         self.page(sku, market, Some(token)).await
     }
 
-    /// As [`Platform::listing`].
+    /// As [`Storefront::listing`].
     pub async fn listing(&self, key: &ListingKey) -> Answer<Cached<ListingPage>> {
-        let began = self.platform.parts.witness.now_ns();
-        let page = self.platform.experience.listing(key).await?;
+        let began = self.storefront.parts.witness.now_ns();
+        let page = self.storefront.experience.listing(key).await?;
         let shows = |page: Option<&ListingPage>| page.map_or_else(|| Ok(Vec::new()), ListingPage::shows);
         self.witness(CATEGORY_LISTING, key, None, began, &page, shows)?;
         Ok(page)
@@ -83,10 +83,10 @@ impl Reader<'_> {
 
     async fn page(&self, sku: &Sku, market: Market, token: Option<&Token>) -> Answer<Cached<ProductPage>> {
         let key = ProductKey { sku: sku.clone(), market };
-        let began = self.platform.parts.witness.now_ns();
+        let began = self.storefront.parts.witness.now_ns();
         let page = match token {
-            None => self.platform.experience.product(&key).await?,
-            Some(token) => self.platform.experience.product_at_least(&key, token).await?,
+            None => self.storefront.experience.product(&key).await?,
+            Some(token) => self.storefront.experience.product_at_least(&key, token).await?,
         };
         let shows = |page: Option<&ProductPage>| match page {
             Some(page) => page.shows(),
@@ -105,7 +105,7 @@ impl Reader<'_> {
         answer: &Cached<V>,
         shows: impl FnOnce(Option<&V>) -> Result<Vec<Shown>>,
     ) -> Answer<()> {
-        let witness = &self.platform.parts.witness;
+        let witness = &self.storefront.parts.witness;
         if !witness.is_listening() {
             return Ok(());
         }
