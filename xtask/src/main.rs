@@ -12,6 +12,7 @@ use clap::{Parser, Subcommand};
 mod checklist;
 mod ci;
 mod command;
+mod faults;
 mod serve;
 mod sim;
 mod smoke;

@@ -34,12 +34,8 @@ pub(crate) struct Home {
 }
 
 impl Home {
-    /// An empty one, for the server of this name.
-    pub(crate) fn new(name: &'static str) -> Result<Self> {
-        Self::inside(&std::env::temp_dir(), name, "KILL")
-    }
-
-    /// The same inside this directory, for a server whose children end by themselves only if they are told by this signal.
+    /// An empty one inside this directory, for the server of this name. `signal` is what makes it end with its children, should
+    /// the guard have to.
     pub(crate) fn inside(parent: &Path, name: &'static str, signal: &str) -> Result<Self> {
         let prefix = format!("tidings-{}-", name.to_lowercase());
         let directory = tempfile::Builder::new().prefix(&prefix).tempdir_in(parent);

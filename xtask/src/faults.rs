@@ -1,0 +1,3 @@
+//! The fault campaign.
+mod owner;
+mod proxy;
