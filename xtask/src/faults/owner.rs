@@ -65,7 +65,8 @@ impl Owned {
 
 /// A place that is not inside this campaign's directory is not touched.
 pub(crate) fn inside(campaign: &Path, place: &Path) -> Result<()> {
-    let real = |path: &Path| path.canonicalize().with_context(|| format!("no such place: {}", path.display()));
+    let real =
+        |path: &Path| path.canonicalize().with_context(|| format!("no such place: {}", path.display()));
     let (campaign, place) = (real(campaign)?, real(place)?);
     ensure!(
         place.starts_with(&campaign) && place != campaign,
@@ -103,7 +104,8 @@ mod tests {
         ours.args(["-c", "sleep 60 & echo $!; wait"]);
         let mut ours = ours.stdout(std::process::Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
-        std::io::BufRead::read_line(&mut std::io::BufReader::new(ours.stdout.take().unwrap()), &mut line).unwrap();
+        std::io::BufRead::read_line(&mut std::io::BufReader::new(ours.stdout.take().unwrap()), &mut line)
+            .unwrap();
         let theirs = line.trim().parse().unwrap();
         let parent = Owned::child(ours.id()).unwrap();
         let child = Owned::grandchild(parent, theirs).unwrap();
