@@ -1,7 +1,7 @@
 //! Apache Kafka: one node that is broker and controller, run from its Maven artifacts by the Java that is here.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -14,6 +14,8 @@ mod archive;
 mod java;
 mod libraries;
 mod probe;
+mod records;
+mod wire;
 
 /// What every broker is started with; a caller's settings come after these. `{port}`, `{controller}` and `{data}` stand
 /// for what differs from start to start.
@@ -59,11 +61,35 @@ impl Kafka {
     ///
     /// Java 17 or Kafka itself is not here and cannot be fetched, or the broker does not answer: with the end of its log.
     pub fn start(settings: &[(&str, &str)]) -> Result<Self> {
+        Self::start_in(&std::env::temp_dir(), settings)
+    }
+
+    /// The same with its directory inside this one, say on a disk of its own.
+    ///
+    /// # Errors
+    ///
+    /// As [`Kafka::start`].
+    pub fn start_in(directory: &Path, settings: &[(&str, &str)]) -> Result<Self> {
         if let Err(error) = archive::make() {
             eprintln!("Kafka will start more slowly: {error:#}");
         }
         let option = archive::path().ok().and_then(|path| archive::option(&path));
-        Self::start_with(settings, &option.iter().map(String::as_str).collect::<Vec<_>>())
+        Self::start_with(directory, settings, &option.iter().map(String::as_str).collect::<Vec<_>>())
+    }
+
+    /// The port on 127.0.0.1.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Its directory, with its log and its settings.
+    pub fn directory(&self) -> &Path {
+        self.home.path()
+    }
+
+    /// Whether it runs: it may have ended by itself.
+    pub fn runs(&mut self) -> bool {
+        self.home.runs()
     }
 
     /// Where clients connect: `host:port`.
@@ -136,9 +162,9 @@ impl Kafka {
         self.run()
     }
 
-    fn start_with(settings: &[(&str, &str)], options: &[&str]) -> Result<Self> {
+    fn start_with(directory: &Path, settings: &[(&str, &str)], options: &[&str]) -> Result<Self> {
         attempt::at_free_ports(|| {
-            let mut server = Self::prepare(settings)?;
+            let mut server = Self::prepare(directory, settings)?;
             server.options.extend(options.iter().map(|option| (*option).to_owned()));
             server.format()?;
             server.run()?;
@@ -146,8 +172,8 @@ impl Kafka {
         })
     }
 
-    fn prepare(settings: &[(&str, &str)]) -> Result<Self> {
-        let home = Home::new("Kafka")?;
+    fn prepare(directory: &Path, settings: &[(&str, &str)]) -> Result<Self> {
+        let home = Home::inside(directory, "Kafka", "KILL")?;
         let (port, controller) = (port::free()?, port::free()?);
         let data = home.path().join("data").display().to_string();
         let mut properties = std::collections::BTreeMap::new();
