@@ -6,6 +6,7 @@
 //! - `children`: the other processes, kept running;
 //! - `relays`: for each context one that leads and one that stands by;
 //! - `copy`: a process that serves one more copy;
+//! - `shelves`: what the copies share on Redis;
 //! - `wire`: what such a process did and saw, on its way here;
 //! - `databases`: what is left on servers that were there before.
 
@@ -38,6 +39,7 @@ mod copy;
 mod databases;
 mod relays;
 mod servers;
+mod shelves;
 mod wire;
 
 pub(crate) use children::Seen;
@@ -47,6 +49,7 @@ pub(crate) use servers::Given;
 use children::{Children, Running};
 use copy::Front;
 use servers::Servers;
+use shelves::Keeping;
 
 /// Reads through the library for each change, at each copy.
 pub(super) const READS_PER_CHANGE: u32 = 4;
@@ -79,6 +82,7 @@ pub(crate) struct Spread {
     server: http::Server,
     relays: Vec<Running>,
     copies: Vec<Running>,
+    keeping: tokio::sync::Mutex<Keeping>,
     estate: Arc<World>,
     prefix: String,
     servers: Servers,
@@ -141,16 +145,24 @@ impl Spread {
         let writing = history.map(HistoryFile::begin).transpose()?;
         let beginning = Beginning { bound: retail.bound, known: None, writing, others: names.clone() };
         let (recorder, judging) = Recorder::start(beginning)?;
-        let parts = Parts { witness: recorder.clone(), observer: recorder.clone(), clock: Clock::system() };
         let log = KafkaLog::open(kafka(&servers.kafka, &prefix))?;
         let place = Place::Postgres {
             server: servers.postgres.clone(),
             prefix: prefix.clone(),
             dir: dir.path().to_owned(),
         };
-        let platform = tokio::time::timeout(PATIENCE, Platform::start(place.clone(), retail, log, parts));
+        let started = async {
+            // The levels ask the databases where they stand: those are there before.
+            let (witness, observer, clock) = (recorder.clone(), recorder.clone(), Clock::system());
+            let parts = Parts { witness, observer, clock, levels: None };
+            Platform::prepare(&place, retail, &parts).await?;
+            let (levels, keeping) = shelves::open(&servers.redis, &prefix, &place, &log).await?;
+            let parts = Parts { levels: Some(levels), ..parts };
+            Ok::<_, Error>((Platform::start(place.clone(), retail, log.clone(), parts).await?, keeping))
+        };
         let late = |_| Error::new(Code::STOPPING, format!("the platform did not start within {PATIENCE:?}"));
-        let platform = Arc::new(platform.await.map_err(late)??);
+        let (platform, keeping) = tokio::time::timeout(PATIENCE, started).await.map_err(late)??;
+        let platform = Arc::new(platform);
         let children = Children::new(dir.path());
         let mut relays = Vec::new();
         for context in TOPICS {
@@ -195,6 +207,7 @@ impl Spread {
             server,
             relays,
             copies,
+            keeping: tokio::sync::Mutex::new(keeping),
             estate,
             prefix,
             servers,
@@ -207,6 +220,9 @@ impl Spread {
             tokio::time::sleep(LOOK_EVERY).await;
             if let Some(error) = self.platform.failure().await {
                 return error.at("a driver has ended");
+            }
+            if let Some(error) = self.keeping.lock().await.failure().await {
+                return error.at("the group that keeps the shared cache");
             }
             if let Some(error) = self.recorder.unwritten() {
                 return error;
@@ -234,6 +250,7 @@ impl Spread {
         for copy in self.copies {
             failure = failure.or(copy.stop(Instant::now() + DRAIN + DRAIN).await.err());
         }
+        failure = failure.or(self.keeping.into_inner().stop(DRAIN).await.err());
         for relay in self.relays {
             failure = failure.or(relay.stop(Instant::now() + DRAIN).await.err());
         }

@@ -78,7 +78,7 @@ impl Wired {
         let (known, resumed) = baseline::known(dir, &log).await?;
         let writing = history.map(HistoryFile::begin).transpose()?;
         let (recorder, judging) = Recorder::start(Beginning { bound: retail.bound, known, writing, others: Vec::new() })?;
-        let parts = Parts { witness: recorder.clone(), observer: recorder.clone(), clock: Clock::system() };
+        let parts = Parts { witness: recorder.clone(), observer: recorder.clone(), clock: Clock::system(), levels: None };
         let platform = Platform::start(dir.path(), retail, log.clone(), parts).await;
         let platform = Arc::new(platform.map_err(|e| e.at(dir.path().display()))?);
         let published = Published::start(dir, &log).await?;

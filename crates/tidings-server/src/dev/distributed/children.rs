@@ -86,6 +86,8 @@ impl Children {
         let mut next = Some(first);
         loop {
             let Some(mut child) = next.take() else { return };
+            // Waiting would close it.
+            let _stdin = child.stdin.take();
             let reading = child.stdout.take().map(|stdout| output(stdout));
             let ended = tokio::select! {
                 ended = child.wait() => Some(ended),

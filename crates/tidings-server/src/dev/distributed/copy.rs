@@ -17,7 +17,8 @@ use tidings_testkit::history::{Applied, Record};
 
 use super::children::Plan;
 use super::wire::Pipe;
-use super::{READS_PER_CHANGE, kafka, own_dir, relays};
+use super::shelves::Keeping;
+use super::{READS_PER_CHANGE, kafka, own_dir, relays, shelves};
 use crate::dev::Asked;
 use crate::dev::clock::RunClock;
 use crate::dev::recorder::{Copy, Scribe, Take};
@@ -78,7 +79,8 @@ pub(crate) async fn run(path: &Path) -> Result<ExitCode> {
     let scribe = Arc::new(Scribe::new(pipe, copy, clock));
     // What its cache held before is gone, and what it was told before may not have been told on.
     scribe.to().take(Record::Epoch { copy: name, at: clock.now() });
-    let storefront = Arc::new(start(&front, settings, &scribe).await?);
+    let (storefront, mut keeping) = start(&front, settings, &scribe).await?;
+    let storefront = Arc::new(storefront);
     told_before(&storefront, &scribe, &front.name).await?;
     let load = Load { changes_per_s: front.load, reads_per_change: READS_PER_CHANGE, seed: front.seed };
     let loading = (front.load > 0).then(|| load.spawn_reads(storefront.clone()));
@@ -87,6 +89,9 @@ pub(crate) async fn run(path: &Path) -> Result<ExitCode> {
             tokio::time::sleep(LOOK_EVERY).await;
             if let Some(error) = storefront.failure().await {
                 return error;
+            }
+            if let Some(error) = keeping.failure().await {
+                return error.at("the group that keeps the shared cache");
             }
         }
     };
@@ -108,19 +113,22 @@ pub(crate) async fn run(path: &Path) -> Result<ExitCode> {
     } else {
         eprintln!("tidings: {unapplied} records were not applied in time");
     }
+    keeping.stop(DRAIN).await?;
     tokio::task::block_in_place(|| sender.finish())?;
     Ok(ExitCode::SUCCESS)
 }
 
-async fn start(front: &Front, settings: retail::Settings, scribe: &Arc<Scribe<Pipe>>) -> Result<Storefront> {
+async fn start(front: &Front, settings: retail::Settings, scribe: &Arc<Scribe<Pipe>>) -> Result<(Storefront, Keeping)> {
     let log = KafkaLog::open(kafka(&front.kafka, &front.prefix))?;
     let place = Place::Postgres {
         server: front.postgres.clone(),
         prefix: front.prefix.clone(),
         dir: front.dir.clone(),
     };
-    let parts = Parts { witness: scribe.clone(), observer: scribe.clone(), clock: Clock::system() };
-    Storefront::start(&place, settings, log, parts, &front.name).await
+    let (levels, keeping) = shelves::open(&front.redis, &front.prefix, &place, &log).await?;
+    let (witness, observer, clock) = (scribe.clone(), scribe.clone(), Clock::system());
+    let parts = Parts { witness, observer, clock, levels: Some(levels) };
+    Ok((Storefront::start(&place, settings, log, parts, &front.name).await?, keeping))
 }
 
 /// A read model that was there before says what it holds: what an earlier process applied, it may not have told.
