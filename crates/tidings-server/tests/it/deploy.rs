@@ -95,9 +95,8 @@ impl Stage {
     fn set() -> Self {
         let (postgres, kafka, redis) =
             (Postgres::start(&[]).unwrap(), Kafka::start(&[]).unwrap(), Redis::start(&[]).unwrap());
-        let (user, _) =
-            postgres.url().rsplit_once('@').map(|(user, host)| (user.to_owned(), host.to_owned())).unwrap();
-        let password = user.rsplit_once(':').unwrap().1.to_owned();
+        let url = postgres.url();
+        let password = url.rsplit_once('@').unwrap().0.rsplit_once(':').unwrap().1.to_owned();
         let tree = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap();
         let variables = [
             ("DEPLOY", path(&tree.join("docs/guide/deploy")).to_owned()),
@@ -106,7 +105,8 @@ impl Stage {
             ("REDIS", format!("127.0.0.1:{}", redis.port())),
             ("RELAY_1", free_address()),
             ("RELAY_2", free_address()),
-            ("SHOP", free_address()),
+            ("SHOP_1", free_address()),
+            ("SHOP_2", free_address()),
             ("ADMIN_PASSWORD", password),
             ("OWNER_PASSWORD", "owner0".to_owned()),
             ("WRITER_PASSWORD", "writer0".to_owned()),
@@ -138,7 +138,9 @@ impl Stage {
             }
             How::As(what) => match what.split_once(' ') {
                 Some(("restart", "PostgreSQL")) => self.postgres.restart().unwrap(),
-                Some(("kill", name)) => kill(self.running.remove(name).unwrap()),
+                Some(("kill", names)) => {
+                    names.split(' ').for_each(|name| kill(self.running.remove(name).unwrap()))
+                }
                 _ => panic!("line {}: it is not known how to {what}", step.line),
             },
             How::NotRun(why) => {
@@ -187,7 +189,7 @@ impl Stage {
         scene
     }
 
-    /// What the log has: for each event its version, and whether a mark of its partition comes after it.
+    /// What the log has of the guide's price: the version of each event, and whether a mark of its partition comes later.
     fn events(&self) -> Vec<(u64, bool)> {
         let runtime = tokio::runtime::Runtime::new().unwrap();
         runtime.block_on(async {
@@ -195,30 +197,32 @@ impl Stage {
             let topic = Topic::new("pricing").unwrap();
             let mut found = Vec::new();
             for index in 0..log.partitions(&topic).await.unwrap() {
-                let partition = Partition { topic: topic.clone(), index };
-                let head = log.bounds(&partition).await.unwrap().1;
-                let mut at = Position { partition, offset: Offset(0) };
-                let first = found.len();
-                while at.offset < head {
-                    let Read::Records(records) = log.read(&at, ReadLimit::default()).await.unwrap() else {
-                        panic!("a gap at {at}");
-                    };
-                    let Some(last) = records.last() else { break };
-                    at.offset = last.offset.next();
-                    for stored in &records {
-                        match &stored.record {
-                            Record::Event(event) => found.push((event.stamp.version.number(), false)),
-                            Record::Mark(_) => {
-                                found.iter_mut().skip(first).for_each(|(_, is_marked)| *is_marked = true)
-                            }
-                            _ => {}
-                        }
+                let records = records(&*log, Partition { topic: topic.clone(), index }).await;
+                let last_mark = records.iter().rposition(|record| matches!(record, Record::Mark(_)));
+                found.extend(records.iter().enumerate().filter_map(|(at, record)| match record {
+                    Record::Event(event) if event.entity.to_string() == "price/SKU-1" => {
+                        Some((event.stamp.version.number(), last_mark > Some(at)))
                     }
-                }
+                    _ => None,
+                }));
             }
             found
         })
     }
+}
+
+async fn records(log: &dyn Log, partition: Partition) -> Vec<Record> {
+    let head = log.bounds(&partition).await.unwrap().1;
+    let (mut at, mut found) = (Position { partition, offset: Offset(0) }, Vec::new());
+    while at.offset < head {
+        let Read::Records(records) = log.read(&at, ReadLimit::default()).await.unwrap() else {
+            panic!("a gap at {at}");
+        };
+        let Some(last) = records.last() else { break };
+        at.offset = last.offset.next();
+        found.extend(records.into_iter().map(|stored| stored.record));
+    }
+    found
 }
 
 impl Drop for Stage {
@@ -284,7 +288,7 @@ fn the_commands_of_the_guide_lead_from_nothing_to_two_services() {
         assert!(has(program), "{program} is missing; the guide uses it");
     }
     for step in &steps {
-        if step.how == How::Start("shop".to_owned()) {
+        if step.how == How::Start("shop-1".to_owned()) {
             let (_, metrics) = stage.run("curl --fail --silent http://$RELAY_1/metrics");
             files::alerts_know(&metrics);
         }
