@@ -1,13 +1,13 @@
 //! The guide on deployment: its commands are run in order, as they stand there, on servers of this test's own, since they
 //! make roles and settings that belong to a whole server.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::net::TcpListener;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
 
 use services::{Kafka, Postgres, Redis, embedded_only};
 use tempfile::TempDir;
@@ -15,7 +15,7 @@ use tidings_core::port::{Log, Read, ReadLimit, Record};
 use tidings_core::{Offset, Partition, Position, Topic};
 use tidings_kafka::{KafkaLog, KafkaSettings};
 
-use crate::support::{PATIENCE, path};
+use crate::support::{path, until};
 
 mod files;
 
@@ -89,6 +89,8 @@ struct Stage {
     redis: Redis,
     variables: BTreeMap<&'static str, String>,
     running: BTreeMap<String, Child>,
+    /// The last words of what is waited for.
+    said: RefCell<String>,
 }
 
 impl Stage {
@@ -115,7 +117,15 @@ impl Stage {
             ("CACHE_PASSWORD", "cache0".to_owned()),
         ];
         let dir = tempfile::tempdir().unwrap();
-        Self { dir, postgres, kafka, redis, variables: variables.into(), running: BTreeMap::new() }
+        Self {
+            dir,
+            postgres,
+            kafka,
+            redis,
+            variables: variables.into(),
+            running: BTreeMap::new(),
+            said: RefCell::default(),
+        }
     }
 
     fn perform(&mut self, step: &Step) {
@@ -126,7 +136,7 @@ impl Stage {
             }
             How::Run => {
                 let (done, said) = self.run(&step.commands);
-                assert!(done, "{}\n{said}", self.scene(step));
+                assert!(done, "line {} of the guide:\n{}\n{said}", step.line, step.commands);
             }
             How::Until => self.until(step),
             How::Start(name) => {
@@ -151,15 +161,11 @@ impl Stage {
     }
 
     fn until(&self, step: &Step) {
-        let begun = Instant::now();
-        loop {
+        until(&format!("line {} of the guide succeeds:\n{}", step.line, step.commands), || {
             let (done, said) = self.run(&step.commands);
-            if done {
-                return;
-            }
-            assert!(begun.elapsed() < PATIENCE, "never so\n{}\n{said}", self.scene(step));
-            std::thread::sleep(Duration::from_millis(50));
-        }
+            self.said.replace(said);
+            done.then_some(())
+        });
     }
 
     fn run(&self, commands: &str) -> (bool, String) {
@@ -178,15 +184,6 @@ impl Stage {
 
     fn output_of(&self, name: &str) -> PathBuf {
         self.dir.path().join(format!("{name}.out"))
-    }
-
-    /// For whoever has to find out what went wrong.
-    fn scene(&self, step: &Step) -> String {
-        let mut scene = format!("line {} of the guide:\n{}\n", step.line, step.commands);
-        for name in self.running.keys() {
-            scene += &format!("--- {name}\n{}", std::fs::read_to_string(self.output_of(name)).unwrap());
-        }
-        scene
     }
 
     /// What the log has of the guide's price: the version of each event, and whether a mark of its partition comes later.
@@ -227,6 +224,16 @@ async fn records(log: &dyn Log, partition: Partition) -> Vec<Record> {
 
 impl Drop for Stage {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            // For whoever has to find out what went wrong.
+            eprintln!("{}", self.said.borrow());
+            for name in self.running.keys() {
+                eprintln!(
+                    "--- {name}\n{}",
+                    std::fs::read_to_string(self.output_of(name)).unwrap_or_default()
+                );
+            }
+        }
         std::mem::take(&mut self.running).into_values().for_each(kill);
     }
 }
