@@ -16,6 +16,7 @@ mod paused;
 mod races;
 #[cfg(test)]
 mod regressions;
+#[cfg(test)]
 mod shared;
 #[cfg(test)]
 mod shared_claims;

@@ -67,6 +67,11 @@ impl Servers {
         })
     }
 
+    /// Whether they were started for this run, and end with it.
+    pub(crate) fn are_ours(&self) -> bool {
+        self.started.is_some()
+    }
+
     /// Stops what was started for this run.
     pub(crate) async fn stop(self) {
         if let Some(mut started) = self.started {
