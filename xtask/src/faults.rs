@@ -116,13 +116,13 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> 
     }
     match ending {
         Err(error) if error.is::<Interrupted>() => {
-            println!("ended early; what is above is all that was run");
+            println!("ended early; what is above is all that was run and judged");
             return Ok(ExitCode::FAILURE);
         }
         ending => ending?,
     }
     let is_good = table::is_good(&outcomes);
-    println!("{}", if is_good { "every promise was kept" } else { "NOT GOOD: see above" });
+    println!("{}", if is_good { "good: nothing was broken, lost or missed" } else { "NOT GOOD: see above" });
     Ok(if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 

@@ -221,8 +221,10 @@ fn cluster_id() -> String {
     const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     let random = || RandomState::new().build_hasher().finish();
     let bits = (u128::from(random()) << 64) | u128::from(random());
-    // Twenty-one letters of six bits, and one of the two that are left, in its high bits.
-    let mut letters: Vec<_> = (0..21).map(|at| (bits >> (122 - 6 * at)) & 63).collect();
+    // Twenty-one letters of six bits, and one of the two that are left, in its high bits. The first is one of the first 32:
+    // after a hyphen, the storage tool would look for an option.
+    let mut letters: Vec<_> =
+        (0..21).map(|at| (bits >> (122 - 6 * at)) & if at == 0 { 31 } else { 63 }).collect();
     letters.push((bits & 3) << 4);
     let letters = letters.into_iter().filter_map(|index| LETTERS.get(usize::try_from(index).ok()?));
     letters.map(|letter| char::from(*letter)).collect()
@@ -234,8 +236,9 @@ mod tests {
 
     #[test]
     fn cluster_ids_differ_and_have_sixteen_bytes() {
-        let ids: std::collections::BTreeSet<_> = (0..50).map(|_| cluster_id()).collect();
-        assert_eq!(ids.len(), 50);
+        let ids: std::collections::BTreeSet<_> = (0..2000).map(|_| cluster_id()).collect();
+        assert_eq!(ids.len(), 2000);
+        assert!(ids.iter().all(|id| !id.starts_with('-')), "a tool would take it for an option");
         assert!(ids.iter().all(|id| id.len() == 22 && id.ends_with(['A', 'Q', 'g', 'w'])), "{ids:?}");
     }
 }

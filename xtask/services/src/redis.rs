@@ -170,7 +170,11 @@ impl Redis {
 
     fn prepare(directory: &Path, settings: &[(&str, &str)]) -> Result<Self> {
         let settings = settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-        Ok(Self { home: Home::inside(directory, "Redis", "KILL")?, port: port::free()?, settings: settings.collect() })
+        Ok(Self {
+            home: Home::inside(directory, "Redis", "KILL")?,
+            port: port::free()?,
+            settings: settings.collect(),
+        })
     }
 
     fn run(&mut self) -> Result<()> {

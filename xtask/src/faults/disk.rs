@@ -105,7 +105,7 @@ mod tests {
         let full = std::fs::write(disk.path().join("more"), "x").unwrap_err();
         assert_eq!(full.kind(), ErrorKind::StorageFull);
         disk.free().unwrap();
-        std::fs::write(&file, "after").unwrap();
+        std::fs::write(&file, vec![1; 1 << 20]).unwrap();
         drop(disk);
         assert!(!file.exists(), "it is unmounted");
     }

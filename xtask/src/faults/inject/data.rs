@@ -82,7 +82,7 @@ pub(super) fn truncate(world: &mut World<'_>, lasts: Duration) -> Result<String>
     let contexts = world.platform.contexts();
     let context = world.draw.one(&contexts).cloned().context("there are no relays")?;
     let topics = world.stage.kafka.topics()?;
-    let of = |(name, _): &&(String, i32)| *name == context || name.ends_with(&format!(".{context}"));
+    let of = |(name, _): &&(String, i32)| is_of(name, &context);
     let (topic, partitions) =
         topics.iter().find(of).with_context(|| format!("{context} has no topic"))?.clone();
     let owned = processes::stop(world, &copy)?;
@@ -131,9 +131,18 @@ fn database(world: &mut World<'_>) -> Result<(String, String)> {
     let contexts = world.platform.contexts();
     let context = world.draw.one(&contexts).cloned().context("there are no relays")?;
     let names = world.stage.postgres.query("SELECT datname FROM pg_database WHERE NOT datistemplate")?;
-    let is_of = |name: &&str| *name == context || name.ends_with(&format!("_{context}"));
-    let name = names.lines().find(is_of).with_context(|| format!("{context} has no database: {names}"))?;
+    let name = names
+        .lines()
+        .find(|name| is_of(name, &context))
+        .with_context(|| format!("{context} has no database: {names}"))?;
     Ok((context, name.to_owned()))
+}
+
+/// Whether a topic or a database is this context's: by its name, perhaps with something before it.
+fn is_of(name: &str, context: &str) -> bool {
+    let before = name.strip_suffix(context);
+    let is_apart = |before: &str| !before.ends_with(|last: char| last.is_alphanumeric());
+    before.is_some_and(|before| is_apart(before) && !before.ends_with("parked."))
 }
 
 fn keys(world: &World<'_>) -> Result<u64> {
@@ -146,4 +155,19 @@ fn info(world: &World<'_>, name: &str) -> Result<u64> {
     value
         .and_then(|value| value.trim().parse().ok())
         .with_context(|| format!("Redis does not say its {name}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_context_is_found_behind_a_prefix_and_not_inside_another_name() {
+        for name in ["pricing", "run-1.pricing", "retail_pricing"] {
+            assert!(is_of(name, "pricing"), "{name}");
+        }
+        for name in ["repricing", "pricing.parked", "run-1.parked.pricing", "catalog", ""] {
+            assert!(!is_of(name, "pricing"), "{name}");
+        }
+    }
 }

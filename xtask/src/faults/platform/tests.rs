@@ -5,7 +5,7 @@ use serde_json::json;
 use super::*;
 
 /// Stands in for the binary: it says that it has one process, which it starts again if it ends, until it is asked to end.
-/// A stopped shell hears of signals only between commands, so all its waits are short or end with a signal.
+/// That process does not end with its parent: the system sends a hang-up to who is stopped and left alone.
 const STAND_IN: &str = r#"#!/bin/sh
 [ "$1" = check-history ] && exit "$(cat "${2%/*}/judged")"
 while [ $# -gt 0 ]; do case $1 in --data) data=$2;; --report) report=$2;; esac; shift; done
@@ -13,7 +13,7 @@ mkdir "$data"
 trap 'kill $child; cp "${data%/*}/prepared" "$report"; exit 0' TERM
 restarts=0
 while :; do
-    sleep 600 & child=$!
+    (trap '' HUP; exec sleep 600) & child=$!
     echo "[{\"name\":\"copy-1\",\"kind\":\"copy\",\"pid\":$child,\"restarts\":$restarts}]" > "$data/part"
     mv "$data/part" "$data/processes.json"
     wait $child

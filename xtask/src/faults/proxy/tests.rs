@@ -128,13 +128,13 @@ fn a_delay_counts_for_each_direction_and_not_for_each_piece() {
     proxy.set(Mode::Delay { up, down });
     let slow = round(&mut stream).unwrap();
     assert!(slow >= up + down, "{slow:?}");
-    // Many pieces are under way at once: a hundred times the delay would be 25 s.
+    // Many pieces are under way at once: a hundred times the delay would be 25 s, and with two at once still 8 s.
     let began = Instant::now();
     let mut writer = stream.try_clone().unwrap();
     let writing = std::thread::spawn(move || (0..100).for_each(|_| writer.write_all(&[7; CHUNK]).unwrap()));
     stream.read_exact(&mut vec![0; 100 * CHUNK]).unwrap();
     writing.join().unwrap();
-    assert!(began.elapsed() < LIMIT, "{:?}", began.elapsed());
+    assert!(began.elapsed() < LIMIT / 2, "{:?}", began.elapsed());
     proxy.set(Mode::Pass);
     assert!(plain < up && round(&mut stream).unwrap() < LIMIT);
 }
