@@ -108,7 +108,8 @@ impl Experience {
         levels: Option<Levels>,
     ) -> Result<Self> {
         let path = dir.join("experience.db");
-        let shelves = levels.map(|levels| Shelves::new(levels, &owners, fence, topics, caching)).transpose()?;
+        let shelves =
+            levels.map(|levels| Shelves::new(levels, &owners, fence, topics, caching)).transpose()?;
         if projection::is_empty(&path)? {
             let snapshots = projection::Snapshots {
                 taken: fence.clock().wall(),
@@ -129,7 +130,15 @@ impl Experience {
         let listings = View::builder(CATEGORY_LISTING, fence).truth(truth).sources(topics);
         let partitions = partitions.to_vec();
         Ok(Self {
-            sources: Sources { owners, shelves, clock: fence.clock().clone(), readers, projection, partitions, begun },
+            sources: Sources {
+                owners,
+                shelves,
+                clock: fence.clock().clone(),
+                readers,
+                projection,
+                partitions,
+                begun,
+            },
             categories: Arc::new(categories),
             by_popularity,
             products: products.capacity(caching.pages).build()?,

@@ -17,7 +17,7 @@ use std::time::Duration;
 use retail::load::{Load, LoadTotals, Loading};
 use retail::platform::Left;
 use retail::storefront::TOPICS;
-use retail::{Parts, Place, Platform, Witness};
+use retail::{Parts, Place, Platform, Storefront, Witness};
 use serde::Serialize;
 use tidings::Clock;
 use tidings_core::{Code, Error, Result};
@@ -51,12 +51,15 @@ use copy::Front;
 use servers::Servers;
 use shelves::Keeping;
 
-/// Reads through the library for each change, at each copy.
-pub(super) const READS_PER_CHANGE: u32 = 4;
+/// Reads per second through the library at each copy that is a process of its own: what two cores can do beside the
+/// changes, the servers and the checker.
+pub(super) const READS_PER_S: u32 = 200;
 /// How often it is looked whether a driver has ended.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// How long everything may take to come up.
 const PATIENCE: Duration = Duration::from_secs(120);
+/// How long a copy may take to catch up before it is read from all the same.
+const WARM_UP: Duration = Duration::from_secs(30);
 /// How long a consumer or a relay may take to finish what there is to do.
 const DRAIN: Duration = Duration::from_secs(30);
 
@@ -113,7 +116,8 @@ struct CopyStatus {
 impl World {
     pub(crate) fn status(&self) -> Status {
         let processes = self.children.seen();
-        let restarts = |name: &str| processes.iter().find(|seen| seen.name == name).map_or(0, |seen| seen.restarts);
+        let restarts =
+            |name: &str| processes.iter().find(|seen| seen.name == name).map_or(0, |seen| seen.restarts);
         let copies = self.recorder.behind().into_iter().map(|(name, behind)| CopyStatus {
             restarts: restarts(&name),
             behind_ms: behind.map(|behind| u64::try_from(behind.as_millis()).unwrap_or(u64::MAX)),
@@ -193,6 +197,7 @@ impl Spread {
         let console =
             Console::new(Estate::Servers(estate.clone()), platform.clone(), recorder.clone(), settings.load);
         let server = http::Server::start(listener, platform.clone(), console.clone());
+        until_it_knows(platform.storefront()).await;
         let (loading, clients) = load(settings, &platform, &recorder, retail.bound, address);
         Ok(Self {
             platform,
@@ -245,26 +250,29 @@ impl Spread {
         self.console.close();
         self.server.stop(deadline).await;
         // Until the relays have published everything, and the copy here has applied it.
-        let left = self.platform.stop(DRAIN).await;
-        let mut failure = None;
+        let mut failure = self.platform.stop(DRAIN).await.err();
+        for relay in self.relays {
+            failure = failure.or(relay.stop(Instant::now() + DRAIN).await.err());
+        }
+        // Nobody writes to the log any more: what the relays said last is applied everywhere.
         for copy in self.copies {
             failure = failure.or(copy.stop(Instant::now() + DRAIN + DRAIN).await.err());
         }
         failure = failure.or(self.keeping.into_inner().stop(DRAIN).await.err());
-        for relay in self.relays {
-            failure = failure.or(relay.stop(Instant::now() + DRAIN).await.err());
-        }
-        let left = match left {
-            Ok(left) => left,
-            Err(error) => {
-                failure.get_or_insert(error);
-                Left::default()
-            }
+        let last = async {
+            self.platform.resume_consumer().await?;
+            self.platform.stop_consumer(DRAIN).await?;
+            self.platform.left().await
         };
+        let left = last.await.unwrap_or_else(|error| {
+            failure.get_or_insert(error);
+            Left::default()
+        });
         if failure.is_none() && left == Left::default() {
             let upto = self.recorder.now_ns();
             let held = self.platform.held().await;
-            let held = held.map_err(|e| Error::new(Code::DEFECT, "the copies cannot be compared").because(e))?;
+            let held =
+                held.map_err(|e| Error::new(Code::DEFECT, "the copies cannot be compared").because(e))?;
             tokio::task::block_in_place(|| self.recorder.held(held, upto));
         }
         let seen = self.estate.children.seen();
@@ -316,8 +324,8 @@ fn load(
     if settings.load == 0 {
         return (None, None);
     }
-    let load =
-        Load { changes_per_s: settings.load, reads_per_change: READS_PER_CHANGE, seed: settings.seed };
+    // The copy in this process is read over HTTP, and by whoever made a change.
+    let load = Load { changes_per_s: settings.load, reads_per_change: 0, seed: settings.seed };
     let host = address.trim_start_matches("http://");
     let clients = Clients::start(host, platform.clone(), recorder.clone(), bound, settings.seed);
     (Some(load.spawn(platform.clone())), Some(clients))
@@ -342,6 +350,16 @@ fn listen_to_nothing(mut stdout: ChildStdout) -> tokio::task::JoinHandle<()> {
     tokio::spawn(async move {
         let _ = tokio::io::copy(&mut stdout, &mut tokio::io::sink()).await;
     })
+}
+
+/// Waits until a copy has caught up, for as long as that may take: before, it can only hand every read on to the owners.
+async fn until_it_knows(storefront: &Storefront) {
+    let deadline = Instant::now() + WARM_UP;
+    let knows =
+        || storefront.views().iter().all(|view| view.knowledge_age.is_some_and(|age| age < view.bound));
+    while !knows() && Instant::now() < deadline {
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
 }
 
 /// The directory of one process.

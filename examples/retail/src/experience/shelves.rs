@@ -57,39 +57,50 @@ impl Shelves {
         caching: Caching,
     ) -> Result<Self> {
         let Levels { catalog, pricing, inventory } = levels;
-        let (truth, of) = (Truth::Push(caching.bound), |name: &str| topics.iter().filter(move |t| t.as_str() == name).cloned().collect::<Vec<_>>());
+        let (truth, of) = (Truth::Push(caching.bound), |name: &str| {
+            topics.iter().filter(move |t| t.as_str() == name).cloned().collect::<Vec<_>>()
+        });
         let owner = owners.catalog.clone();
-        let content = View::builder("content", fence).truth(truth).sources(&of("catalog")).capacity(caching.pages);
-        let content = content.shared(shared(catalog, Sku::to_string, content_out, content_in)).loader(move |sku: Sku, fill| {
-            let owner = owner.clone();
-            async move {
-                let (found, as_of) = owner.content_at(&sku).await?;
-                as_of.into_iter().for_each(|as_of| fill.read_at(as_of));
-                Ok(part(&fill, CONTENT, sku.as_str(), found, |content| content.version))
-            }
-        });
+        let content =
+            View::builder("content", fence).truth(truth).sources(&of("catalog")).capacity(caching.pages);
+        let content = content.shared(shared(catalog, Sku::to_string, content_out, content_in)).loader(
+            move |sku: Sku, fill| {
+                let owner = owner.clone();
+                async move {
+                    let (found, as_of) = owner.content_at(&sku).await?;
+                    as_of.into_iter().for_each(|as_of| fill.read_at(as_of));
+                    Ok(part(&fill, CONTENT, sku.as_str(), found, |content| content.version))
+                }
+            },
+        );
         let owner = owners.pricing.clone();
-        let price = View::builder("price", fence).truth(truth).sources(&of("pricing")).capacity(caching.pages);
-        let price = price.shared(shared(pricing, ProductKey::to_string, price_out, price_in)).loader(move |key: ProductKey, fill| {
-            let owner = owner.clone();
-            async move {
-                let (found, as_of) = owner.price_at(&key.sku, key.market).await?;
-                as_of.into_iter().for_each(|as_of| fill.read_at(as_of));
-                let boundary = found.and_then(|price| price.boundary);
-                boundary.into_iter().for_each(|boundary| fill.valid_until(boundary));
-                Ok(part(&fill, PRICE, &offer_id(&key.sku, key.market), found, |price| price.version))
-            }
-        });
+        let price =
+            View::builder("price", fence).truth(truth).sources(&of("pricing")).capacity(caching.pages);
+        let price = price.shared(shared(pricing, ProductKey::to_string, price_out, price_in)).loader(
+            move |key: ProductKey, fill| {
+                let owner = owner.clone();
+                async move {
+                    let (found, as_of) = owner.price_at(&key.sku, key.market).await?;
+                    as_of.into_iter().for_each(|as_of| fill.read_at(as_of));
+                    let boundary = found.and_then(|price| price.boundary);
+                    boundary.into_iter().for_each(|boundary| fill.valid_until(boundary));
+                    Ok(part(&fill, PRICE, &offer_id(&key.sku, key.market), found, |price| price.version))
+                }
+            },
+        );
         let owner = owners.inventory.clone();
-        let stock = View::builder("stock", fence).truth(truth).sources(&of("inventory")).capacity(caching.pages);
-        let stock = stock.shared(shared(inventory, ProductKey::to_string, stock_out, stock_in)).loader(move |key: ProductKey, fill| {
-            let owner = owner.clone();
-            async move {
-                let (found, as_of) = owner.stock_at(&key.sku, key.market).await?;
-                as_of.into_iter().for_each(|as_of| fill.read_at(as_of));
-                Ok(part(&fill, STOCK, &offer_id(&key.sku, key.market), found, |stock| stock.version))
-            }
-        });
+        let stock =
+            View::builder("stock", fence).truth(truth).sources(&of("inventory")).capacity(caching.pages);
+        let stock = stock.shared(shared(inventory, ProductKey::to_string, stock_out, stock_in)).loader(
+            move |key: ProductKey, fill| {
+                let owner = owner.clone();
+                async move {
+                    let (found, as_of) = owner.stock_at(&key.sku, key.market).await?;
+                    as_of.into_iter().for_each(|as_of| fill.read_at(as_of));
+                    Ok(part(&fill, STOCK, &offer_id(&key.sku, key.market), found, |stock| stock.version))
+                }
+            },
+        );
         Ok(Self { content: content.build()?, price: price.build()?, stock: stock.build()? })
     }
 
@@ -99,7 +110,8 @@ impl Shelves {
         let (content, price, stock) =
             tokio::try_join!(self.content.read(&key.sku), self.price.read(key), self.stock.read(key))?;
         let all = [content.freshness(), price.freshness(), stock.freshness()];
-        let (Some(content), Some(price), Some(stock)) = (content.value(), price.value(), stock.value()) else {
+        let (Some(content), Some(price), Some(stock)) = (content.value(), price.value(), stock.value())
+        else {
             return Ok(None);
         };
         if !all.iter().all(|freshness| matches!(freshness, Freshness::Fresh | Freshness::Within(_))) {
@@ -124,7 +136,13 @@ fn shared<K: 'static, V: 'static>(
     Shared::new(shelf.level, shelf.source, name, out, back)
 }
 
-fn part<V>(fill: &Fill, kind: &str, id: &str, found: Option<V>, version: impl Fn(&V) -> Version) -> Loaded<V> {
+fn part<V>(
+    fill: &Fill,
+    kind: &str,
+    id: &str,
+    found: Option<V>,
+    version: impl Fn(&V) -> Version,
+) -> Loaded<V> {
     match found {
         Some(value) => {
             fill.depends(kind, id, version(&value));
