@@ -168,14 +168,8 @@ impl Spread {
         let (platform, keeping) = tokio::time::timeout(PATIENCE, started).await.map_err(late)??;
         let platform = Arc::new(platform);
         let children = Children::new(dir.path());
-        let mut relays = Vec::new();
-        for context in TOPICS {
-            let Some(source) = place.database(context)? else { continue };
-            for plan in relays::plan(dir.path(), context, &source, &servers.kafka, &prefix)? {
-                relays.push(children.start(plan, Arc::new(listen_to_nothing))?);
-            }
-        }
-        let fronts = Front {
+        let relays = start_relays(&children, &place, &servers.kafka, &prefix)?;
+        let front = Front {
             name: String::new(),
             dir: dir.path().to_owned(),
             postgres: servers.postgres.clone(),
@@ -187,12 +181,7 @@ impl Spread {
             load: settings.load,
             seed: settings.seed,
         };
-        let mut copies = Vec::new();
-        for (number, name) in (1..).zip(&names) {
-            let plan = fronts.plan(number, name)?;
-            let theirs = recorder.clone();
-            copies.push(children.start(plan, Arc::new(move |stdout| hear(&theirs, stdout)))?);
-        }
+        let copies = start_copies(&children, &front, &names, &recorder)?;
         let estate = Arc::new(World { children, recorder: recorder.clone() });
         let console =
             Console::new(Estate::Servers(estate.clone()), platform.clone(), recorder.clone(), settings.load);
@@ -303,6 +292,31 @@ impl Spread {
             failure,
         })
     }
+}
+
+/// For each context one that leads and one that stands by.
+fn start_relays(children: &Children, place: &Place, brokers: &str, prefix: &str) -> Result<Vec<Running>> {
+    let mut relays = Vec::new();
+    for context in TOPICS {
+        let Some(source) = place.database(context)? else { continue };
+        for plan in relays::plan(place.dir(), context, &source, brokers, prefix)? {
+            relays.push(children.start(plan, Arc::new(listen_to_nothing))?);
+        }
+    }
+    Ok(relays)
+}
+
+fn start_copies(
+    children: &Children,
+    front: &Front,
+    names: &[Arc<str>],
+    recorder: &Arc<Recorder>,
+) -> Result<Vec<Running>> {
+    let start = |(number, name): (u64, &Arc<str>)| {
+        let theirs = recorder.clone();
+        children.start(front.plan(number, name)?, Arc::new(move |stdout| hear(&theirs, stdout)))
+    };
+    (1..).zip(names).map(start).collect()
 }
 
 /// How this run's log is spoken to.
