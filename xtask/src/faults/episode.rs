@@ -143,11 +143,10 @@ fn hurt(world: &mut World<'_>, fault: Fault) -> Result<(End, String)> {
 
 fn recovered(world: &mut World<'_>, fault: Fault) -> Result<End> {
     let ended = Instant::now();
-    // Asked after the end: what it says may already count what came after, which only makes it stricter.
-    let mut committed = None;
+    let mut written = None;
     let mut seen = "it never answered".to_owned();
     let mut well = 0;
-    let World { platform, stop, .. } = world;
+    let World { stage, platform, stop, .. } = world;
     let is_well = stop.until(fault.deadline(), || {
         platform.check_running()?;
         let status = match platform.status() {
@@ -158,11 +157,20 @@ fn recovered(world: &mut World<'_>, fault: Fault) -> Result<End> {
             }
         };
         seen = status.shown();
-        let before = *committed.get_or_insert(status.committed);
         // Twice in a row: an answer may have been under way when the fault ended.
-        let is_well = status.is_recovered(platform.copies(), ended.elapsed(), before);
+        let is_well = status.is_well(platform.copies(), ended.elapsed());
         well = if is_well { well + 1 } else { 0 };
-        Ok(well >= 2)
+        if well < 2 {
+            return Ok(false);
+        }
+        // Marks alone are no proof: something has to have been written since, and applied.
+        let Ok(now) = inject::written(stage, platform) else { return Ok(false) };
+        if written.is_none() {
+            well = 0;
+        }
+        let is_newer = now > *written.get_or_insert(now);
+        seen = if is_newer { seen.clone() } else { "nothing was written after its end".to_owned() };
+        Ok(is_newer)
     });
     match is_well {
         Ok(true) => Ok(End::Recovered(ended.elapsed())),
