@@ -10,7 +10,7 @@ mod data;
 mod processes;
 mod servers;
 
-pub(crate) use data::written;
+pub(crate) use data::recorded;
 
 /// Why a fault cannot be injected on this machine.
 pub(crate) fn refused(world: &World<'_>, fault: Fault) -> Option<String> {

@@ -129,7 +129,7 @@ pub(super) fn send_again(world: &mut World<'_>) -> Result<String> {
 }
 
 /// How many events were recorded so far, in all contexts.
-pub(crate) fn written(stage: &Stage, platform: &Platform) -> Result<u64> {
+pub(crate) fn recorded(stage: &Stage, platform: &Platform) -> Result<u64> {
     let mut sum = 0;
     for context in platform.contexts() {
         let newest = "SELECT coalesce(max(seq), 0) FROM tidings.outbox";
