@@ -3,10 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
-use rdkafka::error::KafkaError;
 use rdkafka::{Offset as At, TopicPartitionList};
 use tidings_core::envelope::Limits;
 use tidings_core::port::{Append, Boxed, Log, Read, ReadLimit, Retention};
@@ -14,7 +12,7 @@ use tidings_core::{Code, Error, Offset, Partition, Position, Result, Time, Topic
 
 use crate::client::{self, Context, blocking};
 use crate::codec;
-use crate::reader::{Readers, keep_house, number, offset};
+use crate::reader::{Readers, Witness, Witnesses, keep_house, number, offset};
 use crate::settings::KafkaSettings;
 use crate::topic::Topics;
 use crate::writer::{Addressed, Writer};
@@ -75,6 +73,10 @@ impl KafkaLog {
         &self.context
     }
 
+    pub(crate) fn witnesses(&self) -> &Arc<Witnesses> {
+        &self.readers.witnesses
+    }
+
     pub(crate) fn on_broker(&self, topic: &Topic) -> String {
         self.topics.names().on_broker(topic)
     }
@@ -82,10 +84,16 @@ impl KafkaLog {
     /// A list of these positions as the client wants it.
     pub(crate) fn listed(&self, positions: &[Position]) -> Result<TopicPartitionList> {
         let mut list = TopicPartitionList::with_capacity(positions.len());
-        for Position { partition, offset } in positions {
+        for position in positions {
+            let Position { partition, offset } = position;
             let at = At::Offset(i64::try_from(offset.0).unwrap_or(i64::MAX));
-            list.add_partition_offset(&self.on_broker(&partition.topic), number(partition), at)
+            let mut element = list.add_partition(&self.on_broker(&partition.topic), number(partition));
+            element
+                .set_offset(at)
                 .map_err(|error| self.context.trouble.fault(partition.to_string(), &error))?;
+            if let Some(before) = self.readers.witnesses.before(position) {
+                element.set_metadata(before.text());
+            }
         }
         Ok(list)
     }
@@ -215,7 +223,8 @@ impl Log for KafkaLog {
 }
 
 impl KafkaLog {
-    /// Commits through this client, from outside.
+    /// Commits through this client, from outside. If one of several positions is refused, this fails, although the
+    /// brokers may have recorded the others.
     pub(crate) async fn commit_by<C: rdkafka::consumer::ConsumerContext + 'static>(
         &self,
         group: &str,
@@ -225,7 +234,7 @@ impl KafkaLog {
         let (trouble, timeout) = (self.context.trouble.clone(), self.settings.timeout);
         let what = format!("the positions of the group {group} cannot be committed");
         blocking(&self.context.trouble, timeout, &what.clone(), move || {
-            commit_now(&*client, &list, timeout).map_err(|error| trouble.fault(what, &error))
+            client.commit(&list, CommitMode::Sync).map_err(|error| trouble.fault(what, &error))
         })
         .await
     }
@@ -239,6 +248,7 @@ impl KafkaLog {
     ) -> Result<Vec<Option<Offset>>> {
         let (trouble, timeout) = (self.context.trouble.clone(), self.settings.timeout);
         let names: Vec<_> = partitions.iter().map(|p| (self.on_broker(&p.topic), number(p))).collect();
+        let (witnesses, own) = (self.readers.witnesses.clone(), partitions.to_vec());
         let what = format!("the positions of the group {group} cannot be asked for");
         blocking(&self.context.trouble, timeout, &what.clone(), move || {
             let mut list = TopicPartitionList::new();
@@ -249,11 +259,17 @@ impl KafkaLog {
                 client.committed_offsets(list, timeout).map_err(|error| trouble.fault(&what, &error))?;
             names
                 .iter()
-                .map(|(topic, index)| {
+                .zip(&own)
+                .map(|((topic, index), partition)| {
                     let Some(found) = found.find_partition(topic, *index) else { return Ok(None) };
                     found.error().map_err(|error| trouble.fault(&what, &error))?;
                     Ok(match found.offset() {
-                        At::Offset(raw) => Some(offset(raw)),
+                        At::Offset(raw) => {
+                            if let Some(before) = Witness::of(&found) {
+                                witnesses.learn(partition, offset(raw), before);
+                            }
+                            Some(offset(raw))
+                        }
                         _ => None,
                     })
                 })
@@ -261,29 +277,6 @@ impl KafkaLog {
         })
         .await
     }
-}
-
-/// Commits. Of several, the client takes one that was recorded for all of them, so they are looked at afterwards; what is
-/// not there is committed by itself, for its answer.
-pub(crate) fn commit_now<C: rdkafka::consumer::ConsumerContext>(
-    client: &BaseConsumer<C>,
-    list: &TopicPartitionList,
-    timeout: Duration,
-) -> std::result::Result<(), KafkaError> {
-    client.commit(list, CommitMode::Sync)?;
-    if list.count() < 2 {
-        return Ok(());
-    }
-    let found = client.committed_offsets(list.clone(), timeout)?;
-    for element in list.elements() {
-        let (topic, index, at) = (element.topic(), element.partition(), element.offset());
-        if found.find_partition(topic, index).is_none_or(|found| found.offset() != at) {
-            let mut alone = TopicPartitionList::with_capacity(1);
-            alone.add_partition_offset(topic, index, at)?;
-            client.commit(&alone, CommitMode::Sync)?;
-        }
-    }
-    Ok(())
 }
 
 impl Drop for KafkaLog {

@@ -8,7 +8,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::KafkaError;
 use tidings_core::port::{
     Append, Boxed, Change, Log, Membership, Parked, Parking, Read, ReadLimit, Retention,
@@ -17,7 +17,7 @@ use tidings_core::{Code, Error, Offset, Partition, Position, Result, Time, Topic
 use tokio::sync::mpsc;
 
 use crate::client::{self, blocking};
-use crate::log::{KafkaLog, commit_now};
+use crate::log::KafkaLog;
 
 mod rebalance;
 mod seat;
@@ -47,7 +47,14 @@ impl KafkaLog {
         let (told, changes) = mpsc::unbounded_channel();
         let names = topics.iter().map(|topic| (self.on_broker(topic), topic.clone())).collect();
         let patience = self.settings().timeout;
-        let context = Rebalances::new(self.context().clone(), seat.clone(), told, names, patience);
+        let context = Rebalances {
+            context: self.context().clone(),
+            witnesses: self.witnesses().clone(),
+            seat: seat.clone(),
+            told,
+            names,
+            patience,
+        };
         let fault = |what: &str, error: &KafkaError| self.context().trouble.fault(what, error);
         let consumer = client::grouping(self.settings(), group).create_with_context(context);
         let consumer: Arc<BaseConsumer<Rebalances>> =
@@ -106,7 +113,7 @@ impl Member {
             let Some(_in_flight) = seat.begin(&tickets) else {
                 return Err(fenced("a partition was taken away meanwhile"));
             };
-            match commit_now(&*client, &list, timeout) {
+            match client.commit(&list, CommitMode::Sync) {
                 Ok(()) => Ok(()),
                 // The group moved on while this was under way, and the partitions stayed: the next try says so.
                 Err(error) if trouble.fault("", &error).code() == Code::FENCED && seat.holds(&tickets) => {
@@ -130,10 +137,13 @@ impl Membership for Member {
                 }
                 Some(Told::Revoked(partitions)) => Ok(Change::Revoked(partitions)),
                 Some(Told::Lost(partitions)) => Ok(Change::Lost(partitions)),
-                Some(Told::Failed(error)) => Err(error),
-                None | Some(Told::Left) => {
+                left => {
                     changes.close();
-                    Err(Error::new(Code::STOPPING, format!("the group {} was left", self.group)))
+                    let error = Error::new(Code::STOPPING, format!("the group {} was left", self.group));
+                    Err(match left {
+                        Some(Told::Left(Some(why))) => error.because(why),
+                        _ => error,
+                    })
                 }
             }
         })
@@ -234,3 +244,6 @@ impl fmt::Debug for Member {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

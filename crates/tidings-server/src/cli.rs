@@ -29,7 +29,9 @@ enum Command {
     Dev(dev::Args),
     /// Serve one copy of a distributed run, as its process is told to
     #[command(hide = true)]
-    DevCopy { settings: std::path::PathBuf },
+    DevCopy {
+        settings: std::path::PathBuf,
+    },
     CheckHistory(check_history::Args),
     Publish(publish::Args),
     Relay(relay::Args),

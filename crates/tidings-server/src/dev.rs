@@ -32,8 +32,8 @@ mod recorder;
 mod report;
 mod wiring;
 
-pub(crate) use distributed::{Given, Wish, run_copy};
 use distributed::Spread;
+pub(crate) use distributed::{Given, Wish, run_copy};
 use history::HistoryFile;
 use progress::Progress;
 use wiring::Wired;
@@ -108,7 +108,7 @@ async fn run_in(
     }
     let wired = Wired::start(settings, &dir, listener, &address, history).await?;
     held.announce(&RunningAt { address: address.clone(), pid: std::process::id() })?;
-    greet(settings, wired.popular_sku(), wiring::READS_PER_CHANGE, &address)?;
+    greet(settings, wired.popular_sku(), settings.load * wiring::READS_PER_CHANGE, &address)?;
     let mut progress = Progress::new(settings.lasting);
     let failed = tokio::select! {
         () = over(settings.lasting) => None,
@@ -154,7 +154,12 @@ async fn run_distributed(
     };
     held.announce(&RunningAt { address: address.to_owned(), pid: std::process::id() })?;
     let popular = spread.platform.experience().by_popularity().first();
-    greet(settings, popular.map_or("SKU-00001", |sku| sku.as_str()), distributed::READS_PER_CHANGE, address)?;
+    greet(
+        settings,
+        popular.map_or("SKU-00001", |sku| sku.as_str()),
+        wish.copies * distributed::READS_PER_S,
+        address,
+    )?;
     let mut progress = Progress::new(settings.lasting);
     let failed = tokio::select! {
         () = over(settings.lasting) => None,
@@ -195,10 +200,10 @@ async fn listen(port: u16) -> Result<TcpListener> {
     })
 }
 
-fn greet(settings: &Settings, sku: &str, reads_per_change: u32, address: &str) -> Result<()> {
+fn greet(settings: &Settings, sku: &str, reads_per_s: u32, address: &str) -> Result<()> {
     let load = match settings.load {
         0 => "no load".to_owned(),
-        n => format!("{n} changes/s, {} reads/s, 200 reads/s over HTTP", n * reads_per_change),
+        n => format!("{n} changes/s, {} reads/s, 200 reads/s over HTTP", reads_per_s),
     };
     let until = match settings.lasting {
         Some(lasting) => format!("ends by itself after {}", crate::units::duration(lasting)),

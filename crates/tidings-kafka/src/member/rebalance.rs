@@ -15,7 +15,7 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use super::seat::Seat;
 use crate::client::Context;
-use crate::reader::offset;
+use crate::reader::{Witness, Witnesses, offset};
 
 /// What the driver is told.
 pub(super) enum Told {
@@ -23,33 +23,24 @@ pub(super) enum Told {
     Assigned(Vec<Position>, u64),
     Revoked(Vec<Partition>),
     Lost(Vec<Partition>),
-    Failed(Error),
-    Left,
+    /// Nothing comes after it; why, if not by the driver's wish.
+    Left(Option<Error>),
 }
 
 pub(super) struct Rebalances {
-    context: Context,
-    seat: Arc<Seat>,
-    told: UnboundedSender<Told>,
-    names: BTreeMap<String, Topic>,
+    pub(super) context: Context,
+    pub(super) witnesses: Arc<Witnesses>,
+    pub(super) seat: Arc<Seat>,
+    pub(super) told: UnboundedSender<Told>,
+    pub(super) names: BTreeMap<String, Topic>,
     /// How long others wait for this member to let go.
-    patience: Duration,
+    pub(super) patience: Duration,
 }
 
 impl Rebalances {
-    pub(super) fn new(
-        context: Context,
-        seat: Arc<Seat>,
-        told: UnboundedSender<Told>,
-        names: BTreeMap<String, Topic>,
-        patience: Duration,
-    ) -> Self {
-        Self { context, seat, told, names, patience }
-    }
-
     /// The last thing that is told.
     pub(super) fn left(&self) {
-        self.tell(Told::Left);
+        self.tell(Told::Left(None));
     }
 
     /// Nobody listens once the member is dropped.
@@ -73,7 +64,7 @@ impl Rebalances {
         let taken = consumer.incremental_assign(list);
         if let Err(error) = taken {
             let what = "a share of the group's work could not be taken";
-            return self.fail(self.context.trouble.fault(what, &error));
+            return self.fail(Error::new(Code::KAFKA_NOT_READY, what).because(error));
         }
         let _ = consumer.pause(list);
         let partitions = self.partitions(list);
@@ -91,8 +82,7 @@ impl Rebalances {
 
     /// Without knowing where to begin, or with a share that nobody drives, others do better.
     fn fail(&self, error: Error) {
-        self.tell(Told::Failed(error));
-        self.tell(Told::Left);
+        self.tell(Told::Left(Some(error)));
         self.seat.leave();
     }
 
@@ -128,6 +118,9 @@ impl Rebalances {
                 None => At::Invalid,
             };
             let offset = if let At::Offset(raw) = at { offset(raw) } else { Offset(0) };
+            if let Some(before) = element.and_then(Witness::of) {
+                self.witnesses.learn(partition, offset, before);
+            }
             Ok(Position { partition: partition.clone(), offset })
         };
         partitions.iter().map(position).collect()

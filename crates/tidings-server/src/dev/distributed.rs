@@ -6,6 +6,7 @@
 //! - `children`: the other processes, kept running;
 //! - `relays`: for each context one that leads and one that stands by;
 //! - `copy`: a process that serves one more copy;
+//! - `shelves`: what the copies share on Redis;
 //! - `wire`: what such a process did and saw, on its way here;
 //! - `databases`: what is left on servers that were there before.
 
@@ -16,7 +17,7 @@ use std::time::Duration;
 use retail::load::{Load, LoadTotals, Loading};
 use retail::platform::Left;
 use retail::storefront::TOPICS;
-use retail::{Parts, Place, Platform, Witness};
+use retail::{Parts, Place, Platform, Storefront, Witness};
 use serde::Serialize;
 use tidings::Clock;
 use tidings_core::{Code, Error, Result};
@@ -38,6 +39,7 @@ mod copy;
 mod databases;
 mod relays;
 mod servers;
+mod shelves;
 mod wire;
 
 pub(crate) use children::Seen;
@@ -47,13 +49,17 @@ pub(crate) use servers::Given;
 use children::{Children, Running};
 use copy::Front;
 use servers::Servers;
+use shelves::Keeping;
 
-/// Reads through the library for each change, at each copy.
-pub(super) const READS_PER_CHANGE: u32 = 4;
+/// Reads per second through the library at each copy that is a process of its own: what two cores can do beside the
+/// changes, the servers and the checker.
+pub(super) const READS_PER_S: u32 = 200;
 /// How often it is looked whether a driver has ended.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// How long everything may take to come up.
 const PATIENCE: Duration = Duration::from_secs(120);
+/// How long a copy may take to catch up before it is read from all the same.
+const WARM_UP: Duration = Duration::from_secs(30);
 /// How long a consumer or a relay may take to finish what there is to do.
 const DRAIN: Duration = Duration::from_secs(30);
 
@@ -79,6 +85,7 @@ pub(crate) struct Spread {
     server: http::Server,
     relays: Vec<Running>,
     copies: Vec<Running>,
+    keeping: tokio::sync::Mutex<Keeping>,
     estate: Arc<World>,
     prefix: String,
     servers: Servers,
@@ -109,7 +116,8 @@ struct CopyStatus {
 impl World {
     pub(crate) fn status(&self) -> Status {
         let processes = self.children.seen();
-        let restarts = |name: &str| processes.iter().find(|seen| seen.name == name).map_or(0, |seen| seen.restarts);
+        let restarts =
+            |name: &str| processes.iter().find(|seen| seen.name == name).map_or(0, |seen| seen.restarts);
         let copies = self.recorder.behind().into_iter().map(|(name, behind)| CopyStatus {
             restarts: restarts(&name),
             behind_ms: behind.map(|behind| u64::try_from(behind.as_millis()).unwrap_or(u64::MAX)),
@@ -141,25 +149,27 @@ impl Spread {
         let writing = history.map(HistoryFile::begin).transpose()?;
         let beginning = Beginning { bound: retail.bound, known: None, writing, others: names.clone() };
         let (recorder, judging) = Recorder::start(beginning)?;
-        let parts = Parts { witness: recorder.clone(), observer: recorder.clone(), clock: Clock::system() };
         let log = KafkaLog::open(kafka(&servers.kafka, &prefix))?;
         let place = Place::Postgres {
             server: servers.postgres.clone(),
             prefix: prefix.clone(),
             dir: dir.path().to_owned(),
         };
-        let platform = tokio::time::timeout(PATIENCE, Platform::start(place.clone(), retail, log, parts));
+        let started = async {
+            // The levels ask the databases where they stand: those are there before.
+            let (witness, observer, clock) = (recorder.clone(), recorder.clone(), Clock::system());
+            let parts = Parts { witness, observer, clock, levels: None };
+            Platform::prepare(&place, retail, &parts).await?;
+            let (levels, keeping) = shelves::open(&servers.redis, &prefix, &place, &log).await?;
+            let parts = Parts { levels: Some(levels), ..parts };
+            Ok::<_, Error>((Platform::start(place.clone(), retail, log.clone(), parts).await?, keeping))
+        };
         let late = |_| Error::new(Code::STOPPING, format!("the platform did not start within {PATIENCE:?}"));
-        let platform = Arc::new(platform.await.map_err(late)??);
+        let (platform, keeping) = tokio::time::timeout(PATIENCE, started).await.map_err(late)??;
+        let platform = Arc::new(platform);
         let children = Children::new(dir.path());
-        let mut relays = Vec::new();
-        for context in TOPICS {
-            let Some(source) = place.database(context)? else { continue };
-            for plan in relays::plan(dir.path(), context, &source, &servers.kafka, &prefix)? {
-                relays.push(children.start(plan, Arc::new(listen_to_nothing))?);
-            }
-        }
-        let fronts = Front {
+        let relays = start_relays(&children, &place, &servers.kafka, &prefix)?;
+        let front = Front {
             name: String::new(),
             dir: dir.path().to_owned(),
             postgres: servers.postgres.clone(),
@@ -171,16 +181,12 @@ impl Spread {
             load: settings.load,
             seed: settings.seed,
         };
-        let mut copies = Vec::new();
-        for (number, name) in (1..).zip(&names) {
-            let plan = fronts.plan(number, name)?;
-            let theirs = recorder.clone();
-            copies.push(children.start(plan, Arc::new(move |stdout| hear(&theirs, stdout)))?);
-        }
+        let copies = start_copies(&children, &front, &names, &recorder)?;
         let estate = Arc::new(World { children, recorder: recorder.clone() });
         let console =
             Console::new(Estate::Servers(estate.clone()), platform.clone(), recorder.clone(), settings.load);
         let server = http::Server::start(listener, platform.clone(), console.clone());
+        until_it_knows(platform.storefront()).await;
         let (loading, clients) = load(settings, &platform, &recorder, retail.bound, address);
         Ok(Self {
             platform,
@@ -195,6 +201,7 @@ impl Spread {
             server,
             relays,
             copies,
+            keeping: tokio::sync::Mutex::new(keeping),
             estate,
             prefix,
             servers,
@@ -207,6 +214,9 @@ impl Spread {
             tokio::time::sleep(LOOK_EVERY).await;
             if let Some(error) = self.platform.failure().await {
                 return error.at("a driver has ended");
+            }
+            if let Some(error) = self.keeping.lock().await.failure().await {
+                return error.at("the group that keeps the shared cache");
             }
             if let Some(error) = self.recorder.unwritten() {
                 return error;
@@ -229,25 +239,29 @@ impl Spread {
         self.console.close();
         self.server.stop(deadline).await;
         // Until the relays have published everything, and the copy here has applied it.
-        let left = self.platform.stop(DRAIN).await;
-        let mut failure = None;
-        for copy in self.copies {
-            failure = failure.or(copy.stop(Instant::now() + DRAIN + DRAIN).await.err());
-        }
+        let mut failure = self.platform.stop(DRAIN).await.err();
         for relay in self.relays {
             failure = failure.or(relay.stop(Instant::now() + DRAIN).await.err());
         }
-        let left = match left {
-            Ok(left) => left,
-            Err(error) => {
-                failure.get_or_insert(error);
-                Left::default()
-            }
+        // Nobody writes to the log any more: what the relays said last is applied everywhere.
+        for copy in self.copies {
+            failure = failure.or(copy.stop(Instant::now() + DRAIN + DRAIN).await.err());
+        }
+        failure = failure.or(self.keeping.into_inner().stop(DRAIN).await.err());
+        let last = async {
+            self.platform.resume_consumer().await?;
+            self.platform.stop_consumer(DRAIN).await?;
+            self.platform.left().await
         };
+        let left = last.await.unwrap_or_else(|error| {
+            failure.get_or_insert(error);
+            Left::default()
+        });
         if failure.is_none() && left == Left::default() {
             let upto = self.recorder.now_ns();
             let held = self.platform.held().await;
-            let held = held.map_err(|e| Error::new(Code::DEFECT, "the copies cannot be compared").because(e))?;
+            let held =
+                held.map_err(|e| Error::new(Code::DEFECT, "the copies cannot be compared").because(e))?;
             tokio::task::block_in_place(|| self.recorder.held(held, upto));
         }
         let seen = self.estate.children.seen();
@@ -280,6 +294,31 @@ impl Spread {
     }
 }
 
+/// For each context one that leads and one that stands by.
+fn start_relays(children: &Children, place: &Place, brokers: &str, prefix: &str) -> Result<Vec<Running>> {
+    let mut relays = Vec::new();
+    for context in TOPICS {
+        let Some(source) = place.database(context)? else { continue };
+        for plan in relays::plan(place.dir(), context, &source, brokers, prefix)? {
+            relays.push(children.start(plan, Arc::new(listen_to_nothing))?);
+        }
+    }
+    Ok(relays)
+}
+
+fn start_copies(
+    children: &Children,
+    front: &Front,
+    names: &[Arc<str>],
+    recorder: &Arc<Recorder>,
+) -> Result<Vec<Running>> {
+    let start = |(number, name): (u64, &Arc<str>)| {
+        let theirs = recorder.clone();
+        children.start(front.plan(number, name)?, Arc::new(move |stdout| hear(&theirs, stdout)))
+    };
+    (1..).zip(names).map(start).collect()
+}
+
 /// How this run's log is spoken to.
 pub(super) fn kafka(brokers: &str, prefix: &str) -> KafkaSettings {
     let mut settings = KafkaSettings::new(brokers);
@@ -299,8 +338,8 @@ fn load(
     if settings.load == 0 {
         return (None, None);
     }
-    let load =
-        Load { changes_per_s: settings.load, reads_per_change: READS_PER_CHANGE, seed: settings.seed };
+    // The copy in this process is read over HTTP, and by whoever made a change.
+    let load = Load { changes_per_s: settings.load, reads_per_change: 0, seed: settings.seed };
     let host = address.trim_start_matches("http://");
     let clients = Clients::start(host, platform.clone(), recorder.clone(), bound, settings.seed);
     (Some(load.spawn(platform.clone())), Some(clients))
@@ -325,6 +364,16 @@ fn listen_to_nothing(mut stdout: ChildStdout) -> tokio::task::JoinHandle<()> {
     tokio::spawn(async move {
         let _ = tokio::io::copy(&mut stdout, &mut tokio::io::sink()).await;
     })
+}
+
+/// Waits until a copy has caught up, for as long as that may take: before, it can only hand every read on to the owners.
+async fn until_it_knows(storefront: &Storefront) {
+    let deadline = Instant::now() + WARM_UP;
+    let knows =
+        || storefront.views().iter().all(|view| view.knowledge_age.is_some_and(|age| age < view.bound));
+    while !knows() && Instant::now() < deadline {
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
 }
 
 /// The directory of one process.

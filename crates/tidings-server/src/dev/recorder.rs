@@ -39,6 +39,9 @@ pub(crate) const COPY: &str = "experience-api";
 /// How many records may wait to be judged.
 const ROOM: usize = 100_000;
 
+/// The newest mark of each kind of entity.
+type ByKind = BTreeMap<Arc<str>, Nanos>;
+
 /// Takes records from any thread.
 pub(crate) type Recorder = Scribe<Arc<Shared>>;
 
@@ -48,7 +51,7 @@ pub(crate) struct Shared {
     /// What other processes tell: everything of each that ended before this has come.
     feeds: Mutex<BTreeMap<u64, Nanos>>,
     /// The newest mark of each copy, by kind of entity.
-    marked: Mutex<BTreeMap<Arc<str>, BTreeMap<Arc<str>, Nanos>>>,
+    marked: Mutex<BTreeMap<Arc<str>, ByKind>>,
     filled: Condvar,
     emptied: Condvar,
     judged: Mutex<Judged>,
@@ -150,7 +153,7 @@ impl Recorder {
     pub(crate) fn behind(&self) -> Vec<(Arc<str>, Option<Duration>)> {
         let now = self.to().now();
         let marked = lock(&self.to().marked);
-        let behind = |kinds: &BTreeMap<_, Nanos>| {
+        let behind = |kinds: &ByKind| {
             let least = kinds.values().min().filter(|_| kinds.len() == KINDS.len())?;
             Some(Duration::from_nanos(now.saturating_sub(*least)))
         };

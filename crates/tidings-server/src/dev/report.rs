@@ -171,11 +171,26 @@ impl Ended {
 
     /// What went wrong without breaking a promise; nothing, if nothing did.
     fn failed(&self) -> String {
-        let copies: Vec<_> = self.copies.iter().map(|copy| {
-            let Account { expected, applied, superseded, parked, .. } = self.account_of(&copy.name);
-            let restarts = if copy.restarts > 0 { format!(", restarted {} times", copy.restarts) } else { String::new() };
-            format!("{:<9} {} committed = {} applied + {} superseded + {} parked{restarts}\n", copy.name, count(expected), count(applied), count(superseded), count(parked))
-        }).collect();
+        let copies: Vec<_> = self
+            .copies
+            .iter()
+            .map(|copy| {
+                let Account { expected, applied, superseded, parked, .. } = self.account_of(&copy.name);
+                let restarts = if copy.restarts > 0 {
+                    format!(", restarted {} times", copy.restarts)
+                } else {
+                    String::new()
+                };
+                format!(
+                    "{:<9} {} committed = {} applied + {} superseded + {} parked{restarts}\n",
+                    copy.name,
+                    count(expected),
+                    count(applied),
+                    count(superseded),
+                    count(parked)
+                )
+            })
+            .collect();
         copies.concat() + &self.failures()
     }
 

@@ -77,13 +77,23 @@ impl Wired {
         let log = SqliteLog::open(dir.file("log.db"))?;
         let (known, resumed) = baseline::known(dir, &log).await?;
         let writing = history.map(HistoryFile::begin).transpose()?;
-        let (recorder, judging) = Recorder::start(Beginning { bound: retail.bound, known, writing, others: Vec::new() })?;
-        let parts = Parts { witness: recorder.clone(), observer: recorder.clone(), clock: Clock::system() };
+        let (recorder, judging) =
+            Recorder::start(Beginning { bound: retail.bound, known, writing, others: Vec::new() })?;
+        let parts = Parts {
+            witness: recorder.clone(),
+            observer: recorder.clone(),
+            clock: Clock::system(),
+            levels: None,
+        };
         let platform = Platform::start(dir.path(), retail, log.clone(), parts).await;
         let platform = Arc::new(platform.map_err(|e| e.at(dir.path().display()))?);
         let published = Published::start(dir, &log).await?;
-        let console =
-            Console::new(Estate::Files(dir.clone(), log.clone()), platform.clone(), recorder.clone(), settings.load);
+        let console = Console::new(
+            Estate::Files(dir.clone(), log.clone()),
+            platform.clone(),
+            recorder.clone(),
+            settings.load,
+        );
         let server = http::Server::start(listener, platform.clone(), console.clone());
         let (loading, clients) = if settings.load == 0 {
             (None, None)

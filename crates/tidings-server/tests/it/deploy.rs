@@ -1,13 +1,13 @@
 //! The guide on deployment: its commands are run in order, as they stand there, on servers of this test's own, since they
 //! make roles and settings that belong to a whole server.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::net::TcpListener;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
 
 use services::{Kafka, Postgres, Redis, embedded_only};
 use tempfile::TempDir;
@@ -15,7 +15,7 @@ use tidings_core::port::{Log, Read, ReadLimit, Record};
 use tidings_core::{Offset, Partition, Position, Topic};
 use tidings_kafka::{KafkaLog, KafkaSettings};
 
-use crate::support::{PATIENCE, path};
+use crate::support::{path, until};
 
 mod files;
 
@@ -89,15 +89,16 @@ struct Stage {
     redis: Redis,
     variables: BTreeMap<&'static str, String>,
     running: BTreeMap<String, Child>,
+    /// The last words of what is waited for.
+    said: RefCell<String>,
 }
 
 impl Stage {
     fn set() -> Self {
         let (postgres, kafka, redis) =
             (Postgres::start(&[]).unwrap(), Kafka::start(&[]).unwrap(), Redis::start(&[]).unwrap());
-        let (user, _) =
-            postgres.url().rsplit_once('@').map(|(user, host)| (user.to_owned(), host.to_owned())).unwrap();
-        let password = user.rsplit_once(':').unwrap().1.to_owned();
+        let url = postgres.url();
+        let password = url.rsplit_once('@').unwrap().0.rsplit_once(':').unwrap().1.to_owned();
         let tree = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap();
         let variables = [
             ("DEPLOY", path(&tree.join("docs/guide/deploy")).to_owned()),
@@ -106,7 +107,8 @@ impl Stage {
             ("REDIS", format!("127.0.0.1:{}", redis.port())),
             ("RELAY_1", free_address()),
             ("RELAY_2", free_address()),
-            ("SHOP", free_address()),
+            ("SHOP_1", free_address()),
+            ("SHOP_2", free_address()),
             ("ADMIN_PASSWORD", password),
             ("OWNER_PASSWORD", "owner0".to_owned()),
             ("WRITER_PASSWORD", "writer0".to_owned()),
@@ -115,7 +117,15 @@ impl Stage {
             ("CACHE_PASSWORD", "cache0".to_owned()),
         ];
         let dir = tempfile::tempdir().unwrap();
-        Self { dir, postgres, kafka, redis, variables: variables.into(), running: BTreeMap::new() }
+        Self {
+            dir,
+            postgres,
+            kafka,
+            redis,
+            variables: variables.into(),
+            running: BTreeMap::new(),
+            said: RefCell::default(),
+        }
     }
 
     fn perform(&mut self, step: &Step) {
@@ -126,7 +136,7 @@ impl Stage {
             }
             How::Run => {
                 let (done, said) = self.run(&step.commands);
-                assert!(done, "{}\n{said}", self.scene(step));
+                assert!(done, "line {} of the guide:\n{}\n{said}", step.line, step.commands);
             }
             How::Until => self.until(step),
             How::Start(name) => {
@@ -138,7 +148,9 @@ impl Stage {
             }
             How::As(what) => match what.split_once(' ') {
                 Some(("restart", "PostgreSQL")) => self.postgres.restart().unwrap(),
-                Some(("kill", name)) => kill(self.running.remove(name).unwrap()),
+                Some(("kill", names)) => {
+                    names.split(' ').for_each(|name| kill(self.running.remove(name).unwrap()))
+                }
                 _ => panic!("line {}: it is not known how to {what}", step.line),
             },
             How::NotRun(why) => {
@@ -149,15 +161,11 @@ impl Stage {
     }
 
     fn until(&self, step: &Step) {
-        let begun = Instant::now();
-        loop {
+        until(&format!("line {} of the guide succeeds:\n{}", step.line, step.commands), || {
             let (done, said) = self.run(&step.commands);
-            if done {
-                return;
-            }
-            assert!(begun.elapsed() < PATIENCE, "never so\n{}\n{said}", self.scene(step));
-            std::thread::sleep(Duration::from_millis(50));
-        }
+            self.said.replace(said);
+            done.then_some(())
+        });
     }
 
     fn run(&self, commands: &str) -> (bool, String) {
@@ -178,16 +186,7 @@ impl Stage {
         self.dir.path().join(format!("{name}.out"))
     }
 
-    /// For whoever has to find out what went wrong.
-    fn scene(&self, step: &Step) -> String {
-        let mut scene = format!("line {} of the guide:\n{}\n", step.line, step.commands);
-        for name in self.running.keys() {
-            scene += &format!("--- {name}\n{}", std::fs::read_to_string(self.output_of(name)).unwrap());
-        }
-        scene
-    }
-
-    /// What the log has: for each event its version, and whether a mark of its partition comes after it.
+    /// What the log has of the guide's price: the version of each event, and whether a mark of its partition comes later.
     fn events(&self) -> Vec<(u64, bool)> {
         let runtime = tokio::runtime::Runtime::new().unwrap();
         runtime.block_on(async {
@@ -195,34 +194,46 @@ impl Stage {
             let topic = Topic::new("pricing").unwrap();
             let mut found = Vec::new();
             for index in 0..log.partitions(&topic).await.unwrap() {
-                let partition = Partition { topic: topic.clone(), index };
-                let head = log.bounds(&partition).await.unwrap().1;
-                let mut at = Position { partition, offset: Offset(0) };
-                let first = found.len();
-                while at.offset < head {
-                    let Read::Records(records) = log.read(&at, ReadLimit::default()).await.unwrap() else {
-                        panic!("a gap at {at}");
-                    };
-                    let Some(last) = records.last() else { break };
-                    at.offset = last.offset.next();
-                    for stored in &records {
-                        match &stored.record {
-                            Record::Event(event) => found.push((event.stamp.version.number(), false)),
-                            Record::Mark(_) => {
-                                found.iter_mut().skip(first).for_each(|(_, is_marked)| *is_marked = true)
-                            }
-                            _ => {}
-                        }
+                let records = records(&*log, Partition { topic: topic.clone(), index }).await;
+                let last_mark = records.iter().rposition(|record| matches!(record, Record::Mark(_)));
+                found.extend(records.iter().enumerate().filter_map(|(at, record)| match record {
+                    Record::Event(event) if event.entity.to_string() == "price/SKU-1" => {
+                        Some((event.stamp.version.number(), last_mark > Some(at)))
                     }
-                }
+                    _ => None,
+                }));
             }
             found
         })
     }
 }
 
+async fn records(log: &dyn Log, partition: Partition) -> Vec<Record> {
+    let head = log.bounds(&partition).await.unwrap().1;
+    let (mut at, mut found) = (Position { partition, offset: Offset(0) }, Vec::new());
+    while at.offset < head {
+        let Read::Records(records) = log.read(&at, ReadLimit::default()).await.unwrap() else {
+            panic!("a gap at {at}");
+        };
+        let Some(last) = records.last() else { break };
+        at.offset = last.offset.next();
+        found.extend(records.into_iter().map(|stored| stored.record));
+    }
+    found
+}
+
 impl Drop for Stage {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            // For whoever has to find out what went wrong.
+            eprintln!("{}", self.said.borrow());
+            for name in self.running.keys() {
+                eprintln!(
+                    "--- {name}\n{}",
+                    std::fs::read_to_string(self.output_of(name)).unwrap_or_default()
+                );
+            }
+        }
         std::mem::take(&mut self.running).into_values().for_each(kill);
     }
 }
@@ -284,7 +295,7 @@ fn the_commands_of_the_guide_lead_from_nothing_to_two_services() {
         assert!(has(program), "{program} is missing; the guide uses it");
     }
     for step in &steps {
-        if step.how == How::Start("shop".to_owned()) {
+        if step.how == How::Start("shop-1".to_owned()) {
             let (_, metrics) = stage.run("curl --fail --silent http://$RELAY_1/metrics");
             files::alerts_know(&metrics);
         }

@@ -175,6 +175,16 @@ impl Group {
     }
 }
 
+/// Lets so much of the paused time pass, with everything that happens meanwhile.
+async fn pass(time: Duration) {
+    const STEP: Duration = Duration::from_millis(100);
+    settle().await;
+    for _ in 0..time.div_duration_f64(STEP).ceil() as u64 {
+        tokio::time::advance(STEP).await;
+        settle().await;
+    }
+}
+
 fn part(index: u32) -> Partition {
     Partition { topic: Topic::new("pricing").unwrap(), index }
 }
@@ -222,7 +232,7 @@ async fn a_lane_that_does_not_end_is_ended_before_the_patience_of_the_others() {
     let began = Instant::now();
     group.tell(Change::Revoked(vec![part(0)])).await;
     while group.member.released.lock().is_empty() {
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        pass(Duration::from_millis(100)).await;
     }
     assert!(began.elapsed() < PATIENCE, "{:?}", began.elapsed());
     group.gate.permits.add_permits(100);
@@ -237,11 +247,11 @@ async fn what_is_lost_is_dropped_where_it_is_and_begins_again_where_the_group_st
     group.assign(&[(0, 0)]).await;
     group.tell(Change::Lost(vec![part(0)])).await;
     group.gate.permits.add_permits(100);
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    pass(Duration::from_secs(1)).await;
     assert_eq!((group.applied(), group.committed(0).await), (vec![], None), "neither applied nor committed");
     assert!(group.member.released.lock().is_empty(), "there is nothing to release");
     group.assign(&[(0, 2)]).await;
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    pass(Duration::from_secs(1)).await;
     assert_eq!((group.applied(), group.committed(0).await), (vec![(0, 3)], Some(3)));
     assert_eq!(*group.began.0.lock(), [vec![0], vec![2]], "observers hear of each assignment");
 }
@@ -253,7 +263,7 @@ async fn what_is_given_twice_has_one_lane() {
     group.assign(&[(0, 0)]).await;
     group.assign(&[(0, 2)]).await;
     group.gate.permits.add_permits(100);
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    pass(Duration::from_secs(1)).await;
     assert_eq!((group.applied(), group.committed(0).await), (vec![(0, 3)], Some(3)));
 }
 
@@ -263,10 +273,10 @@ async fn a_refused_commit_ends_its_lane_and_nothing_else() {
     group.member.fences.store(true, Ordering::Relaxed);
     group.append(0, 1..=1).await;
     group.assign(&[(0, 0), (1, 0)]).await;
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    pass(Duration::from_secs(1)).await;
     group.append(0, 2..=2).await;
     group.append(1, 7..=7).await;
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    pass(Duration::from_secs(1)).await;
     assert_eq!(group.applied(), [(0, 1), (1, 7)], "its lane has ended");
     assert_eq!((group.committed(0).await, group.committed(1).await), (None, Some(1)));
     assert!(!group.running.is_finished());
@@ -285,7 +295,7 @@ async fn a_store_that_is_away_does_not_keep_changes_from_being_heard() {
     group.tell(Change::Revoked(vec![part(0)])).await;
     assert_eq!(*group.member.released.lock(), [(part(0), None)]);
     group.gate.is_away.store(false, Ordering::Relaxed);
-    tokio::time::sleep(Duration::from_secs(60)).await;
+    pass(Duration::from_secs(60)).await;
     assert_eq!(group.applied(), [(1, 7)]);
     assert_eq!((group.gate.begun.lock().len(), group.began.0.lock().len()), (1, 1));
 }
@@ -313,9 +323,9 @@ async fn a_failing_member_is_borne_and_a_group_that_was_left_ends_the_consumer()
     group.append(0, 1..=1).await;
     group.assign(&[(0, 0)]).await;
     group.tell.send(Err(Error::new(Code::BUSY, "for a while"))).unwrap();
-    tokio::time::sleep(Duration::from_secs(60)).await;
+    pass(Duration::from_secs(60)).await;
     group.append(0, 2..=2).await;
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    pass(Duration::from_secs(1)).await;
     assert_eq!((group.applied(), group.committed(0).await), (vec![(0, 1), (0, 2)], Some(2)));
     drop(group.tell);
     let ended = group.running.finished().await.unwrap_err();

@@ -137,7 +137,7 @@ impl Fixture {
         });
         seen.history.record(Record::Subscribed { copy: COPY.into(), kind: None, from: 0 });
         let ear = Arc::new(Ear(seen.clone()));
-        let parts = Parts { witness: ear.clone(), observer: ear, clock: clock.clone() };
+        let parts = Parts { witness: ear.clone(), observer: ear, clock: clock.clone(), levels: None };
         let place = place(&dir, databases.as_ref());
         let platform = Arc::new(Platform::start(place, settings, log.clone(), parts).await?);
         let relays = match &databases {

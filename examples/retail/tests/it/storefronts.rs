@@ -25,7 +25,12 @@ async fn copy(shop: &Fixture, dir: &TempDir, name: &str) -> Arc<Storefront> {
         Place::Files(files) => Place::Files(files),
         Place::Postgres { server, prefix, .. } => Place::Postgres { server, prefix, dir: dir.path().into() },
     };
-    let parts = Parts { witness: Arc::new(Unobserved), observer: Arc::new(Deaf), clock: shop.clock.clone() };
+    let parts = Parts {
+        witness: Arc::new(Unobserved),
+        observer: Arc::new(Deaf),
+        clock: shop.clock.clone(),
+        levels: None,
+    };
     Arc::new(Storefront::start(&place, settings(), shop.log.clone(), parts, name).await.unwrap())
 }
 
@@ -98,7 +103,12 @@ async fn a_second_writer_is_refused_and_a_lost_session_hands_over() {
     let dir = TempDir::new().unwrap();
     let Place::Postgres { server, prefix, .. } = shop.place() else { panic!("on files") };
     let place = Place::Postgres { server, prefix, dir: dir.path().into() };
-    let parts = Parts { witness: Arc::new(Unobserved), observer: Arc::new(Deaf), clock: shop.clock.clone() };
+    let parts = Parts {
+        witness: Arc::new(Unobserved),
+        observer: Arc::new(Deaf),
+        clock: shop.clock.clone(),
+        levels: None,
+    };
     let second = retail::Platform::start(place, settings(), shop.log.clone(), parts).await;
     assert_eq!(second.err().unwrap().code(), Code::STORE_LOCKED);
 

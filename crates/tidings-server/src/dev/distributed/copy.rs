@@ -16,8 +16,9 @@ use tidings_kafka::KafkaLog;
 use tidings_testkit::history::{Applied, Record};
 
 use super::children::Plan;
+use super::shelves::Keeping;
 use super::wire::Pipe;
-use super::{READS_PER_CHANGE, kafka, own_dir, relays};
+use super::{READS_PER_S, kafka, own_dir, relays, shelves, until_it_knows};
 use crate::dev::Asked;
 use crate::dev::clock::RunClock;
 use crate::dev::recorder::{Copy, Scribe, Take};
@@ -66,27 +67,38 @@ impl Front {
 pub(crate) async fn run(path: &Path) -> Result<ExitCode> {
     let text = std::fs::read_to_string(path)
         .map_err(|e| crate::data_dir::io_fault(path, "the settings of a copy cannot be read", e))?;
-    let front: Front = serde_json::from_str(&text)
-        .map_err(|e| Error::new(Code::SETTING_INVALID, "the settings of a copy are damaged").because(e).at(path.display()))?;
+    let front: Front = serde_json::from_str(&text).map_err(|e| {
+        Error::new(Code::SETTING_INVALID, "the settings of a copy are damaged").because(e).at(path.display())
+    })?;
     let mut asked = Asked::listen()?;
     end_with_parent();
     let clock = RunClock::since(front.origin);
     let (pipe, sender) = Pipe::open(std::io::stdout(), clock)?;
     let settings = retail::Settings::default();
-    let copy = Copy { name: front.name.as_str().into(), bound: settings.bound, knows: true, sessions: front.sessions };
+    let copy = Copy {
+        name: front.name.as_str().into(),
+        bound: settings.bound,
+        knows: true,
+        sessions: front.sessions,
+    };
     let name = copy.name.clone();
     let scribe = Arc::new(Scribe::new(pipe, copy, clock));
     // What its cache held before is gone, and what it was told before may not have been told on.
     scribe.to().take(Record::Epoch { copy: name, at: clock.now() });
-    let storefront = Arc::new(start(&front, settings, &scribe).await?);
+    let (storefront, mut keeping) = start(&front, settings, &scribe).await?;
+    let storefront = Arc::new(storefront);
     told_before(&storefront, &scribe, &front.name).await?;
-    let load = Load { changes_per_s: front.load, reads_per_change: READS_PER_CHANGE, seed: front.seed };
+    let load = Load { changes_per_s: READS_PER_S, reads_per_change: 1, seed: front.seed };
+    until_it_knows(&storefront).await;
     let loading = (front.load > 0).then(|| load.spawn_reads(storefront.clone()));
     let failed = async {
         loop {
             tokio::time::sleep(LOOK_EVERY).await;
             if let Some(error) = storefront.failure().await {
                 return error;
+            }
+            if let Some(error) = keeping.failure().await {
+                return error.at("the group that keeps the shared cache");
             }
         }
     };
@@ -108,19 +120,26 @@ pub(crate) async fn run(path: &Path) -> Result<ExitCode> {
     } else {
         eprintln!("tidings: {unapplied} records were not applied in time");
     }
+    keeping.stop(DRAIN).await?;
     tokio::task::block_in_place(|| sender.finish())?;
     Ok(ExitCode::SUCCESS)
 }
 
-async fn start(front: &Front, settings: retail::Settings, scribe: &Arc<Scribe<Pipe>>) -> Result<Storefront> {
+async fn start(
+    front: &Front,
+    settings: retail::Settings,
+    scribe: &Arc<Scribe<Pipe>>,
+) -> Result<(Storefront, Keeping)> {
     let log = KafkaLog::open(kafka(&front.kafka, &front.prefix))?;
     let place = Place::Postgres {
         server: front.postgres.clone(),
         prefix: front.prefix.clone(),
         dir: front.dir.clone(),
     };
-    let parts = Parts { witness: scribe.clone(), observer: scribe.clone(), clock: Clock::system() };
-    Storefront::start(&place, settings, log, parts, &front.name).await
+    let (levels, keeping) = shelves::open(&front.redis, &front.prefix, &place, &log).await?;
+    let (witness, observer, clock) = (scribe.clone(), scribe.clone(), Clock::system());
+    let parts = Parts { witness, observer, clock, levels: Some(levels) };
+    Ok((Storefront::start(&place, settings, log, parts, &front.name).await?, keeping))
 }
 
 /// A read model that was there before says what it holds: what an earlier process applied, it may not have told.

@@ -21,7 +21,10 @@ async fn all(server: &str, prefix: &str) -> Result<()> {
         client.execute(slots, &[&name]).await.map_err(failed)?;
         let drop = "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE database = $1 AND NOT active";
         client.execute(drop, &[&name]).await.map_err(failed)?;
-        client.batch_execute(&format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)")).await.map_err(failed)?;
+        client
+            .batch_execute(&format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)"))
+            .await
+            .map_err(failed)?;
     }
     Ok(())
 }

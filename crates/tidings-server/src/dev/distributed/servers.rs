@@ -56,7 +56,8 @@ impl Servers {
             }
         };
         let of = |given: Option<String>, name: &str| {
-            let missing = || Error::new(Code::SETTING_INVALID, format!("`cargo xtask services` runs without {name}"));
+            let missing =
+                || Error::new(Code::SETTING_INVALID, format!("`cargo xtask services` runs without {name}"));
             given.or_else(|| found.get(name).cloned()).ok_or_else(missing)
         };
         Ok(Self {
