@@ -143,13 +143,17 @@ fn hurt(world: &mut World<'_>, fault: Fault) -> Result<(End, String)> {
 
 fn recovered(world: &mut World<'_>, fault: Fault) -> Result<End> {
     let ended = Instant::now();
-    // Asked after the end: what it says may already count what came after, which only makes it stricter.
-    let mut committed = None;
-    let mut seen = "it never answered".to_owned();
-    let mut well = 0;
-    let World { platform, stop, .. } = world;
+    let (mut first, mut since, mut well) = (None, None, 0);
+    let mut seen = "nothing was recorded after its end".to_owned();
+    let World { stage, platform, stop, .. } = world;
     let is_well = stop.until(fault.deadline(), || {
         platform.check_running()?;
+        // Marks alone are no proof: an event has to have been recorded since, and its mark to have been applied.
+        if since.is_none() {
+            let Ok(recorded) = inject::recorded(stage, platform) else { return Ok(false) };
+            since = (recorded > *first.get_or_insert(recorded)).then(Instant::now);
+        }
+        let Some(since) = since else { return Ok(false) };
         let status = match platform.status() {
             Ok(status) => status,
             Err(error) => {
@@ -158,10 +162,8 @@ fn recovered(world: &mut World<'_>, fault: Fault) -> Result<End> {
             }
         };
         seen = status.shown();
-        let before = *committed.get_or_insert(status.committed);
         // Twice in a row: an answer may have been under way when the fault ended.
-        let is_well = status.is_recovered(platform.copies(), ended.elapsed(), before);
-        well = if is_well { well + 1 } else { 0 };
+        well = if status.is_well(platform.copies(), since.elapsed()) { well + 1 } else { 0 };
         Ok(well >= 2)
     });
     match is_well {

@@ -10,6 +10,8 @@ mod data;
 mod processes;
 mod servers;
 
+pub(crate) use data::recorded;
+
 /// Why a fault cannot be injected on this machine.
 pub(crate) fn refused(world: &World<'_>, fault: Fault) -> Option<String> {
     match fault {

@@ -52,7 +52,7 @@ pub(crate) struct Platform {
     program: PathBuf,
     directory: PathBuf,
     port: u16,
-    copies: usize,
+    copies: Vec<String>,
 }
 
 /// How it ended.
@@ -87,7 +87,7 @@ impl Platform {
         dev.process_group(0);
         let child = dev.spawn().with_context(|| format!("cannot start {}", settings.program.display()))?;
         let (program, directory) = (settings.program.clone(), directory.to_owned());
-        Ok(Self { child, program, directory, port, copies: 0 })
+        Ok(Self { child, program, directory, port, copies: Vec::new() })
     }
 
     /// Waits until every copy follows the log.
@@ -95,9 +95,9 @@ impl Platform {
         let began = Instant::now();
         let is_ready = stop.until(START, || {
             self.check_running()?;
-            self.copies = self.processes().iter().filter(|process| process.kind == "copy").count();
-            let status = status::of(self.port);
-            Ok(status.is_ok_and(|status| status.is_recovered(self.copies, began.elapsed(), Some(0))))
+            let copies = self.processes().into_iter().filter(|process| process.kind == "copy");
+            self.copies = copies.map(|process| process.name).collect();
+            Ok(status::of(self.port).is_ok_and(|status| status.is_well(&self.copies, began.elapsed())))
         })?;
         let seen =
             || status::of(self.port).map_or_else(|error| format!("{error:#}"), |status| status.shown());
@@ -109,9 +109,9 @@ impl Platform {
         status::of(self.port)
     }
 
-    /// How many copies there are.
-    pub(crate) fn copies(&self) -> usize {
-        self.copies
+    /// The names of the copies that are processes.
+    pub(crate) fn copies(&self) -> &[String] {
+        &self.copies
     }
 
     /// Its processes; none while it has not said.
@@ -257,7 +257,7 @@ fn context(process: &Process) -> Option<String> {
 fn judged(report: &Value) -> Result<Judged> {
     let count = |name: &str| report[name].as_u64().with_context(|| format!("the report has no {name}"));
     let judged = Judged {
-        committed: count("committed")?,
+        committed: count("events_committed")?,
         violations: count("violations")?,
         stale_reads: count("stale_reads")?,
         false_labels: count("false_labels")?,

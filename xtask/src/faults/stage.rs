@@ -55,7 +55,9 @@ impl Stage {
         )?;
         postgres_proxy.lead_to(postgres.port());
         let advertised = format!("PLAINTEXT://127.0.0.1:{}", kafka_proxy.port());
-        let kafka = Kafka::start_in(&place(Engine::Kafka), &[("advertised.listeners", &advertised)])?;
+        // As in earnest: on a busy disk, a broker that is given up after three seconds comes and goes by itself.
+        let settings = [("advertised.listeners", advertised.as_str()), ("broker.session.timeout.ms", "9000")];
+        let kafka = Kafka::start_in(&place(Engine::Kafka), &settings)?;
         kafka_proxy.lead_to(kafka.port());
         let redis = Redis::start_in(&place(Engine::Redis), &[("maxmemory-policy", "volatile-lru")])?;
         redis_proxy.lead_to(redis.port());

@@ -17,9 +17,6 @@ const CLOSE_MS: f64 = 2000.0;
 #[derive(Debug, Clone, Deserialize)]
 pub(crate) struct Status {
     pub(crate) copies: Vec<Copied>,
-    /// How many changes were committed, if it says so.
-    #[serde(default)]
-    pub(crate) committed: Option<u64>,
 }
 
 /// One copy.
@@ -31,13 +28,13 @@ pub(crate) struct Copied {
 }
 
 impl Status {
-    /// Whether everything is well again, this long after a fault's end: every copy has applied a mark that was made after
-    /// it, and is close behind. `committed` is how much was committed at that end: something has to have come since.
-    pub(crate) fn is_recovered(&self, copies: usize, since_end: Duration, committed: Option<u64>) -> bool {
+    /// Whether every copy has applied a mark that was made after a fault's end, this long ago, and is close behind. The ones
+    /// with these names have to be there.
+    pub(crate) fn is_well(&self, copies: &[String], since_end: Duration) -> bool {
         let since_end = since_end.as_secs_f64() * 1000.0;
         let is_well = |copy: &Copied| copy.behind_ms.is_some_and(|behind| behind < CLOSE_MS.min(since_end));
-        let goes_on = committed.is_none_or(|before| self.committed.is_some_and(|now| now > before));
-        copies > 0 && self.copies.len() == copies && self.copies.iter().all(is_well) && goes_on
+        let is_there = |name: &String| self.copies.iter().any(|copy| copy.name == *name);
+        !copies.is_empty() && copies.iter().all(is_there) && self.copies.iter().all(is_well)
     }
 
     /// How far behind each is, for people.
@@ -79,30 +76,27 @@ mod tests {
 
     use super::*;
 
-    fn status(behind: &[Option<f64>], committed: Option<u64>) -> Status {
-        let copies = behind.iter().map(|behind| json!({"name": "copy", "restarts": 0, "behind_ms": behind}));
-        let copies = copies.collect::<Vec<_>>();
-        serde_json::from_value(json!({"copies": copies, "committed": committed, "more": 1})).unwrap()
-    }
-
     #[test]
-    fn recovered_means_every_copy_and_something_newer_than_the_end() {
-        for (behind, now, copies, since_ms, before, expected) in [
-            (&[Some(100.0), Some(300.0)][..], Some(8), 2, 5000, Some(7), true),
-            (&[Some(100.0), Some(2100.0)], Some(8), 2, 5000, Some(7), false),
-            (&[Some(100.0), None], Some(8), 2, 5000, Some(7), false),
+    fn well_means_every_copy_and_something_newer_than_the_end() {
+        for (behind, copies, since_ms, expected) in [
+            (&[Some(100.0), Some(300.0)][..], 2, 5000, true),
+            (&[Some(100.0), Some(2100.0)], 2, 5000, false),
+            (&[Some(100.0), None], 2, 5000, false),
             // What it has applied was made before the end.
-            (&[Some(100.0), Some(900.0)], Some(8), 2, 800, Some(7), false),
-            // One copy is missing; nobody is there; nothing was committed since; it says no more how much.
-            (&[Some(100.0)], Some(8), 2, 5000, Some(7), false),
-            (&[], Some(8), 0, 5000, Some(7), false),
-            (&[Some(100.0)], Some(7), 1, 5000, Some(7), false),
-            (&[Some(100.0)], None, 1, 5000, Some(7), false),
-            (&[Some(100.0)], None, 1, 5000, None, true),
+            (&[Some(100.0), Some(900.0)], 2, 800, false),
+            // One is missing; nobody has to be there; there is one more, which has to be well, too.
+            (&[Some(100.0)], 2, 5000, false),
+            (&[Some(100.0)], 0, 5000, false),
+            (&[Some(100.0), Some(100.0)], 1, 5000, true),
+            (&[Some(100.0), Some(9000.0)], 1, 5000, false),
         ] {
-            let status = status(behind, now);
-            let seen = status.is_recovered(copies, Duration::from_millis(since_ms), before);
-            assert_eq!(seen, expected, "{status:?} {since_ms} {before:?}");
+            let copy =
+                |(at, behind)| json!({"name": format!("copy-{at}"), "restarts": 0, "behind_ms": behind});
+            let said: Vec<_> = behind.iter().enumerate().map(copy).collect();
+            let status: Status = serde_json::from_value(json!({"copies": said, "more": 1})).unwrap();
+            let copies: Vec<_> = (0..copies).map(|at| format!("copy-{at}")).collect();
+            let seen = status.is_well(&copies, Duration::from_millis(since_ms));
+            assert_eq!(seen, expected, "{status:?} {copies:?} {since_ms}");
         }
     }
 

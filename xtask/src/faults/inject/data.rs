@@ -7,6 +7,8 @@ use anyhow::{Context, Result, ensure};
 use super::processes;
 use crate::faults::episode::World;
 use crate::faults::fault::Engine;
+use crate::faults::platform::Platform;
+use crate::faults::stage::Stage;
 
 /// How long it may take until everything was sent again.
 const AGAIN: Duration = Duration::from_secs(90);
@@ -126,16 +128,29 @@ pub(super) fn send_again(world: &mut World<'_>) -> Result<String> {
     Ok(format!("had {rows} events of {context} sent again"))
 }
 
+/// How many events were recorded so far, in all contexts.
+pub(crate) fn recorded(stage: &Stage, platform: &Platform) -> Result<u64> {
+    let mut sum = 0;
+    for context in platform.contexts() {
+        let newest = "SELECT coalesce(max(seq), 0) FROM tidings.outbox";
+        let newest = stage.postgres.query_in(&database_of(stage, &context)?, newest)?;
+        sum += newest.parse::<u64>().context("the outbox has no newest row")?;
+    }
+    Ok(sum)
+}
+
 /// A context with relays, as it is drawn, and its database.
 fn database(world: &mut World<'_>) -> Result<(String, String)> {
     let contexts = world.platform.contexts();
     let context = world.draw.one(&contexts).cloned().context("there are no relays")?;
-    let names = world.stage.postgres.query("SELECT datname FROM pg_database WHERE NOT datistemplate")?;
-    let name = names
-        .lines()
-        .find(|name| is_of(name, &context))
-        .with_context(|| format!("{context} has no database: {names}"))?;
-    Ok((context, name.to_owned()))
+    let database = database_of(world.stage, &context)?;
+    Ok((context, database))
+}
+
+fn database_of(stage: &Stage, context: &str) -> Result<String> {
+    let names = stage.postgres.query("SELECT datname FROM pg_database WHERE NOT datistemplate")?;
+    let name = names.lines().find(|name| is_of(name, context));
+    Ok(name.with_context(|| format!("{context} has no database: {names}"))?.to_owned())
 }
 
 /// Whether a topic or a database is this context's: by its name, perhaps with something before it.

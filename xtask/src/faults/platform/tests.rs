@@ -56,7 +56,7 @@ fn start(place: &Place) -> (Platform, Process) {
 }
 
 fn good() -> Value {
-    json!({"committed": 5, "violations": 0, "stale_reads": 0, "false_labels": 0, "events_lost": 0})
+    json!({"events_committed": 5, "violations": 0, "stale_reads": 0, "false_labels": 0, "events_lost": 0})
 }
 
 #[test]
@@ -95,13 +95,13 @@ fn a_second_judgement_that_differs_is_a_problem() {
 
 #[test]
 fn a_report_that_says_less_is_no_good_report() {
-    for name in ["committed", "violations", "stale_reads", "false_labels", "events_lost"] {
+    for name in ["events_committed", "violations", "stale_reads", "false_labels", "events_lost"] {
         let mut report = good();
         report.as_object_mut().unwrap().remove(name);
         assert!(judged(&report).unwrap_err().to_string().contains(name));
     }
     let mut idle = good();
-    idle["committed"] = json!(0);
+    idle["events_committed"] = json!(0);
     assert!(judged(&idle).is_err());
     assert!(judged(&good()).is_ok());
 }
