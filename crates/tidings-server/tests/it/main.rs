@@ -8,7 +8,6 @@ mod crash;
 mod deploy;
 mod dev;
 mod directory;
-mod distributed;
 mod doctored;
 mod history;
 mod publish;
