@@ -166,13 +166,14 @@ where
 
     /// As [`View::get`], with the view's own loader.
     pub async fn read(&self, key: &K) -> Result<Cached<V>> {
-        let Some(loader) = &self.0.loader else {
-            return Err(Error::new(
-                Code::SETTING_INVALID,
-                format!("view {} was built without a loader", self.0.name),
-            ));
-        };
+        let loader = self.0.resident()?;
         self.get(key, |fill| loader(key.clone(), fill)).await
+    }
+
+    /// As [`View::get_at_least`], with the view's own loader.
+    pub async fn read_at_least(&self, key: &K, token: (&Entity, Stamp)) -> Result<Cached<V>> {
+        let loader = self.0.resident()?;
+        self.get_at_least(key, token, |fill| loader(key.clone(), fill)).await
     }
 
     /// As [`View::get`], and never from before this version of this entity: read your writes. If the source itself is
@@ -187,6 +188,7 @@ where
         if let Some(hit) = self.cached(key).filter(|hit| reaches(hit, wanted, stamp)) {
             return Ok(hit);
         }
+        let load = |fill: Fill| load(fill.with_token(entity, stamp));
         for attempt in 1..=ATTEMPTS {
             // The caller knows of a version that other processes may not have heard of.
             let answer = self.0.fill(key, None, Via::Source, &load).await?;
@@ -229,6 +231,13 @@ where
     #[must_use]
     pub fn counts(&self) -> ViewCounts {
         self.0.counts.totals()
+    }
+}
+
+impl<K, V> Inner<K, V> {
+    fn resident(&self) -> Result<&Resident<K, V>> {
+        let missing = || format!("view {} was built without a loader", self.name);
+        self.loader.as_ref().ok_or_else(|| Error::new(Code::SETTING_INVALID, missing()))
     }
 }
 

@@ -81,15 +81,13 @@ impl Catalog {
 
     /// What is rendered of a product, with its version, from one snapshot; `None` if there is no such product.
     pub async fn content(&self, sku: &Sku) -> Result<Option<Content>> {
-        let sku = sku.clone();
-        self.context.readers.read(move |db| Ok(row(db, &sku)?.map(|(content, _)| content))).await
+        Ok(self.content_at(sku).await?.0)
     }
 
     /// As [`Catalog::content`], with the state of the database that was read, if it can say.
     pub(crate) async fn content_at(&self, sku: &Sku) -> Result<(Option<Content>, Option<AsOf>)> {
-        let sku = sku.clone();
-        let read = move |db: &Sql<'_>| Ok((row(db, &sku)?.map(|(content, _)| content), db.as_of()?));
-        self.context.readers.read(read).await
+        let (rows, as_of) = self.context.readers.rows_at(RENDERED, &[sku.as_str()]).await?;
+        Ok((rows.first().map(content).transpose()?, as_of))
     }
 
     /// Changes what is said about a product. Only what customers see makes a new version and is told to others.
@@ -134,21 +132,22 @@ fn media(column: &str) -> Result<Vec<String>> {
     Ok(serde_json::from_str(column).map_err(damaged)?)
 }
 
-fn row(db: &Sql<'_>, sku: &Sku) -> Result<Option<(Content, String)>> {
-    let sql = "SELECT category, title, description, media, version, note FROM product WHERE sku = $1";
-    let Some(row) = db.row(sql, &[sku.into()])? else { return Ok(None) };
-    let content = Content {
+const RENDERED: &str =
+    "SELECT category, title, description, media, version, note FROM product WHERE sku = $1";
+
+fn content(row: &Row) -> Result<Content> {
+    Ok(Content {
         category: row.get(0)?,
         title: row.get(1)?,
         description: row.get(2)?,
         media: media(&row.get::<String>(3)?)?,
         version: row.get(4)?,
-    };
-    Ok(Some((content, row.get(5)?)))
+    })
 }
 
 fn revise(change: &mut Change<'_>, sku: &Sku, revision: Revision) -> Result<Written> {
-    let Some((before, note)) = row(&change.sql(), sku)? else { return Err(sku.unknown()) };
+    let row = change.sql().row(RENDERED, &[sku.into()])?.ok_or_else(|| sku.unknown())?;
+    let (before, note) = (content(&row)?, row.get(5)?);
     let after = Content {
         category: revision.category.unwrap_or_else(|| before.category.clone()),
         title: revision.title.unwrap_or_else(|| before.title.clone()),

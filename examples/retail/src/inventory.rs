@@ -56,14 +56,13 @@ impl Inventory {
 
     /// What can be sold, with its version, from one snapshot; `None` if there is no such product.
     pub async fn stock(&self, sku: &Sku, market: Market) -> Result<Option<Stock>> {
-        let sku = sku.clone();
-        self.context.readers.read(move |db| stock(db, &sku, market)).await
+        Ok(self.stock_at(sku, market).await?.0)
     }
 
     /// As [`Inventory::stock`], with the state of the database that was read, if it can say.
     pub(crate) async fn stock_at(&self, sku: &Sku, market: Market) -> Result<(Option<Stock>, Option<AsOf>)> {
-        let sku = sku.clone();
-        self.context.readers.read(move |db| Ok((stock(db, &sku, market)?, db.as_of()?))).await
+        let (rows, as_of) = self.context.readers.rows_at(STOCKED, &[sku.as_str(), market.as_str()]).await?;
+        Ok((rows.first().map(stock).transpose()?, as_of))
     }
 
     /// Adds units to a node, or takes them away; never below zero.
@@ -122,10 +121,15 @@ fn fill(catalogue: &Catalogue) -> Vec<Table<'_>> {
     vec![Table { name: "stock", columns: stock }, Table { name: "node_stock", columns: nodes }]
 }
 
-fn stock(db: &Sql<'_>, sku: &Sku, market: Market) -> Result<Option<Stock>> {
-    let sql = "SELECT available, version FROM stock WHERE sku = $1 AND region = $2";
-    let row = db.row(sql, &[sku.into(), market.into()])?;
-    row.map(|row| Ok(Stock { available: row.get(0)?, version: row.get(1)? })).transpose()
+const STOCKED: &str = "SELECT available, version FROM stock WHERE sku = $1 AND region = $2";
+
+fn stock(row: &Row) -> Result<Stock> {
+    Ok(Stock { available: row.get(0)?, version: row.get(1)? })
+}
+
+fn stock_before(change: &Change<'_>, sku: &Sku, market: Market) -> Result<Stock> {
+    let row = change.sql().row(STOCKED, &[sku.into(), market.into()])?;
+    stock(&row.ok_or_else(|| sku.unknown())?)
 }
 
 fn adjust(change: &mut Change<'_>, sku: &Sku, market: Market, node: &str, delta: i64) -> Result<Written> {
@@ -135,7 +139,7 @@ fn adjust(change: &mut Change<'_>, sku: &Sku, market: Market, node: &str, delta:
         let what = format!("region {market} has no node {shown:?}: use one of {known}");
         return Err(Refusal::invalid("NODE_UNKNOWN", what));
     }
-    let Some(before) = stock(&change.sql(), sku, market)? else { return Err(sku.unknown()) };
+    let before = stock_before(change, sku, market)?;
     let sql = "SELECT quantity FROM node_stock WHERE sku = $1 AND region = $2 AND node = $3";
     let held = change.sql().row(sql, &[sku.into(), market.into(), node.into()])?;
     let held: u64 = held.map_or(Ok(0), |row| row.get(0))?;
@@ -190,7 +194,7 @@ fn reserve(change: &mut Change<'_>, order: &str, sku: &Sku, market: Market, unit
     if let Some(version) = reserved(change, order)? {
         return written(sku, market, version);
     }
-    let Some(mut before) = stock(&change.sql(), sku, market)? else { return Err(sku.unknown()) };
+    let mut before = stock_before(change, sku, market)?;
     if before.available < units {
         let what = format!("{} of {sku} can be sold in {market}, fewer than {units}", before.available);
         return Err(Refusal::conflict("STOCK_SHORT", what));

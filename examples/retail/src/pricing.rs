@@ -102,15 +102,13 @@ impl Pricing {
     /// The price in force now, with its version and next boundary, from one snapshot; `None` if there is no such
     /// product.
     pub async fn price(&self, sku: &Sku, market: Market) -> Result<Option<Price>> {
-        let (sku, clock) = (sku.clone(), self.clock.clone());
-        self.context.readers.read(move |db| price(db, sku.as_str(), market.as_str(), &clock)).await
+        Ok(self.price_at(sku, market).await?.0)
     }
 
     /// As [`Pricing::price`], with the state of the database that was read, if it can say.
     pub(crate) async fn price_at(&self, sku: &Sku, market: Market) -> Result<(Option<Price>, Option<AsOf>)> {
-        let (sku, clock) = (sku.clone(), self.clock.clone());
-        let read = move |db: &Sql<'_>| Ok((price(db, sku.as_str(), market.as_str(), &clock)?, db.as_of()?));
-        self.context.readers.read(read).await
+        let (rows, as_of) = self.context.readers.rows_at(PROMOTED, &[sku.as_str(), market.as_str()]).await?;
+        Ok((price_of(&rows, &self.clock)?, as_of))
     }
 
     /// Sets the base price, in cents (1 to 100,000,000).
@@ -155,23 +153,28 @@ fn fill(catalogue: &Catalogue) -> Vec<Table<'_>> {
     vec![Table { name: "price", columns }]
 }
 
-/// The clock is read after the snapshot was taken: what is in force is never judged by a moment before the state.
+/// A price with each of its promotions, or one row without any.
+const PROMOTED: &str = "SELECT base_cents, version, percent, starts_us, ends_us
+    FROM price LEFT JOIN promotion USING (sku, region) WHERE sku = $1 AND region = $2";
+
 fn price(db: &Sql<'_>, sku: &str, region: &str, clock: &Clock) -> Result<Option<Price>> {
-    let sql = "SELECT base_cents, version FROM price WHERE sku = $1 AND region = $2";
-    let Some(row) = db.row(sql, &[sku.into(), region.into()])? else { return Ok(None) };
+    price_of(&db.rows(PROMOTED, &[sku.into(), region.into()])?, clock)
+}
+
+/// The clock is read after the snapshot was taken: what is in force is never judged by a moment before the state.
+fn price_of(rows: &[Row], clock: &Clock) -> Result<Option<Price>> {
+    let Some(row) = rows.first() else { return Ok(None) };
     let (base_cents, version) = (row.get(0)?, row.get(1)?);
-    let promotions = promotions(db, sku, region)?;
+    let promotions = rows.iter().filter_map(|row| promotion(row).transpose());
+    let promotions = promotions.collect::<Result<Vec<_>>>()?;
     let (cents, percent_off, boundary) = in_force(base_cents, &promotions, clock.wall());
     Ok(Some(Price { cents, base_cents, percent_off, boundary, version }))
 }
 
-fn promotions(db: &Sql<'_>, sku: &str, region: &str) -> Result<Vec<Promotion>> {
-    let sql = "SELECT percent, starts_us, ends_us FROM promotion WHERE sku = $1 AND region = $2";
-    let promotion = |row: &Row| {
-        let (from, until) = (Time::from_micros(row.get(1)?), Time::from_micros(row.get(2)?));
-        Ok(Promotion { percent: row.get(0)?, window: Window { from: Some(from), until: Some(until) } })
-    };
-    db.rows(sql, &[sku.into(), region.into()])?.iter().map(promotion).collect()
+fn promotion(row: &Row) -> Result<Option<Promotion>> {
+    let Some(percent) = row.get(2)? else { return Ok(None) };
+    let (from, until) = (Time::from_micros(row.get(3)?), Time::from_micros(row.get(4)?));
+    Ok(Some(Promotion { percent, window: Window { from: Some(from), until: Some(until) } }))
 }
 
 fn set_base(
@@ -187,9 +190,9 @@ fn set_base(
     if before.base_cents == cents {
         return written(sku, market, before.version, false);
     }
-    let sql = "UPDATE price SET base_cents = $3 WHERE sku = $1 AND region = $2";
+    let sql = "UPDATE price SET base_cents = $3, version = version + 1 WHERE sku = $1 AND region = $2";
     change.sql().execute(sql, &[sku.into(), market.into(), cents.into()])?;
-    let after = raise(change, sku, market, clock)?;
+    let after = price(&change.sql(), sku.as_str(), market.as_str(), clock)?.ok_or_else(|| sku.unknown())?;
     change.publish(
         &BasePriceChanged {
             sku: sku.clone(),

@@ -2,9 +2,9 @@
 //! PostgreSQL: the statements are the same, and so is the code that runs them.
 
 use rusqlite::Connection;
-use tidings_core::shared::AsOf;
 use tidings_core::{Code, Error};
 
+mod asked;
 mod create;
 mod keeper;
 mod pool;
@@ -55,14 +55,6 @@ impl Sql<'_> {
     pub(crate) fn one(&self, sql: &'static str, params: &[Param<'_>]) -> Result<Row> {
         let missing = || Error::new(Code::STORE_CORRUPT, "a row is missing").into();
         self.row(sql, params)?.ok_or_else(missing)
-    }
-
-    /// The newest state of the database that this snapshot is known to contain; `None` on SQLite, which does not say.
-    pub(crate) fn as_of(&self) -> Result<Option<AsOf>> {
-        match self {
-            Self::Files(_) => Ok(None),
-            Self::Postgres(db) => Ok(Some(db.as_of()?)),
-        }
     }
 
     fn insert(&self, table: &Table<'_>) -> Result<()> {

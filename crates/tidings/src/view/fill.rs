@@ -62,6 +62,8 @@ struct Told {
     parts: Vec<Part>,
     /// What it has only asked about: it may be about to depend on it.
     asked: Vec<Hold>,
+    /// What its reader knows of.
+    token: Option<(Entity, Stamp)>,
     as_of: Option<Read>,
     in_step: bool,
     until: Option<Duration>,
@@ -99,6 +101,19 @@ impl Fill {
         }
         drop(told);
         self.0.fence.floor_of(key)
+    }
+
+    /// What the reader asked to be reached, with [`View::get_at_least`](crate::View::get_at_least). A loader that reads
+    /// other views asks the one that shows this entity for as much: what that one holds may be good by its bound, and yet
+    /// from before.
+    #[must_use]
+    pub fn token(&self) -> Option<(Entity, Stamp)> {
+        self.0.told.lock().token.clone()
+    }
+
+    pub(crate) fn with_token(self, entity: &Entity, stamp: Stamp) -> Self {
+        self.0.told.lock().token = Some((entity.clone(), stamp));
+        self
     }
 
     /// The answer is derived from this version of an entity, in the source's first timeline (see [`Fill::depends_at`]).

@@ -198,6 +198,37 @@ async fn s18_a_token_reads_ones_own_write() {
 }
 
 #[tokio::test]
+async fn s18_a_token_goes_with_the_load_to_the_view_that_a_page_is_made_of() {
+    let (shop, source) = (Shop::open(Rule::On), Source::at(1));
+    let truth = source.clone();
+    let part = View::builder("part", &shop.fence).truth(Truth::Push(BOUND)).loader(move |_: String, fill| {
+        let truth = truth.clone();
+        async move { load(fill, &truth, &Pause::none()).await }
+    });
+    let (part, page) = (part.build().unwrap(), shop.view());
+    let price = Entity::new("price", "42").unwrap();
+    let read = async |at_least: Option<u64>| {
+        let assemble = async |fill: Fill| {
+            let shown = match fill.token() {
+                Some((entity, stamp)) => part.read_at_least(&key(), (&entity, stamp)).await?,
+                None => part.read(&key()).await?,
+            };
+            let version = v(shown.value().copied().unwrap_or_default());
+            fill.depends("price", "42", version);
+            Ok(Loaded::new(version, version.number()))
+        };
+        match at_least {
+            Some(version) => page.get_at_least(&key(), (&price, stamp(version)), assemble).await,
+            None => page.get(&key(), assemble).await,
+        }
+    };
+    assert_eq!(within(read(None)).await.unwrap().value(), Some(&1));
+    // The part that is held is good by its bound, and older than what this reader has written.
+    source.commit(2);
+    assert_eq!(within(read(Some(2))).await.unwrap().value(), Some(&2));
+}
+
+#[tokio::test]
 async fn past_the_soft_time_to_live_one_caller_loads_and_the_others_are_served() {
     let (shop, source, pause) = (Shop::open(Rule::On), Source::at(1), Pause::first());
     let view =

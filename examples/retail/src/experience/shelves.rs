@@ -3,13 +3,14 @@
 //! A level has one source, and a page has three owners. So each owner's part is a view of its own, and the page is put
 //! together from them: at their versions, and as old as the oldest of them.
 
+use std::hash::Hash;
 use std::sync::Arc;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tidings::{Fence, Fill, Freshness, Loaded, Shared, View};
+use tidings::{Cached, Fence, Fill, Freshness, Loaded, Shared, View};
 use tidings_core::shared::level::{Level, Source};
-use tidings_core::{Time, Topic, Truth, Version};
+use tidings_core::{Entity, Stamp, Time, Topic, Truth, Version};
 
 use super::{Caching, Owners, ProductKey};
 use crate::catalog::{CONTENT, Content};
@@ -107,8 +108,13 @@ impl Shelves {
     /// All parts of a page; the fill is told how old the oldest is. `None` if one is missing, or claims too little to be
     /// built on: then the owners are asked.
     pub(super) async fn parts(&self, key: &ProductKey, fill: &Fill, now: Time) -> Result<Option<Parts>> {
-        let (content, price, stock) =
-            tokio::try_join!(self.content.read(&key.sku), self.price.read(key), self.stock.read(key))?;
+        let token = fill.token();
+        let token = |kind| token.as_ref().filter(|(entity, _)| entity.kind() == kind);
+        let (content, price, stock) = tokio::try_join!(
+            read(&self.content, &key.sku, token(CONTENT)),
+            read(&self.price, key, token(PRICE)),
+            read(&self.stock, key, token(STOCK)),
+        )?;
         let all = [content.freshness(), price.freshness(), stock.freshness()];
         let (Some(content), Some(price), Some(stock)) = (content.value(), price.value(), stock.value())
         else {
@@ -125,6 +131,18 @@ impl Shelves {
         }
         Ok(Some((content.clone(), *price, stock.clone())))
     }
+}
+
+/// One part, and not from before what the reader of the page knows of.
+async fn read<K, V>(view: &View<K, V>, key: &K, token: Option<&(Entity, Stamp)>) -> Result<Cached<V>>
+where
+    K: Hash + Eq + Clone + Send + Sync + 'static,
+    V: Send + Sync + 'static,
+{
+    Ok(match token {
+        None => view.read(key).await?,
+        Some((entity, stamp)) => view.read_at_least(key, (entity, *stamp)).await?,
+    })
 }
 
 fn shared<K: 'static, V: 'static>(

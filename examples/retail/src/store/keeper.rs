@@ -18,13 +18,43 @@ pub(super) struct Keeper {
     link: Option<Link>,
     /// The last session of a writer: what it left under way must end before another goes on.
     former: Option<Peer>,
+    tries: Tries,
+}
+
+/// When it may be tried to connect.
+pub(super) struct Tries {
     pause: Duration,
     not_before: Option<Instant>,
 }
 
+impl Tries {
+    pub(super) const fn new() -> Self {
+        Self { pause: PAUSE.0, not_before: None }
+    }
+
+    /// Refuses for a while after one that failed.
+    pub(super) fn check(&self, database: &Database) -> Result<()> {
+        if self.not_before.is_none_or(|at| Instant::now() >= at) {
+            return Ok(());
+        }
+        let what = format!("{database}: the database did not answer just now");
+        Err(Error::new(Code::DATABASE_UNREACHABLE, what))
+    }
+
+    pub(super) fn note(&mut self, connected: bool) {
+        *self = match connected {
+            true => Self::new(),
+            false => {
+                let not_before = Some(Instant::now() + self.pause);
+                Self { pause: (self.pause * 2).min(PAUSE.1), not_before }
+            }
+        };
+    }
+}
+
 impl Keeper {
     pub(super) const fn reader(database: Database) -> Self {
-        Self { database, alone: false, link: None, former: None, pause: PAUSE.0, not_before: None }
+        Self { database, alone: false, link: None, former: None, tries: Tries::new() }
     }
 
     pub(super) fn writer(database: Database) -> Self {
@@ -47,22 +77,14 @@ impl Keeper {
     }
 
     fn connect(&mut self) -> Result<Link> {
-        if let Some(at) = self.not_before
-            && Instant::now() < at
-        {
-            let what = format!("{}: the database did not answer just now", self.database);
-            return Err(Error::new(Code::DATABASE_UNREACHABLE, what));
-        }
+        self.tries.check(&self.database)?;
         let opened = Link::open(&self.database).and_then(|link| {
             if self.alone {
                 self.former = Some(link.write_alone(self.former.take())?);
             }
             Ok(link)
         });
-        (self.not_before, self.pause) = match &opened {
-            Ok(_) => (None, PAUSE.0),
-            Err(_) => (Some(Instant::now() + self.pause), (self.pause * 2).min(PAUSE.1)),
-        };
+        self.tries.note(opened.is_ok());
         opened
     }
 }

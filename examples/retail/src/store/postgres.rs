@@ -9,8 +9,7 @@ use std::fmt;
 use std::future::Future;
 use std::time::{Duration, Instant};
 
-use tidings_core::shared::AsOf;
-use tidings_core::{Code, Draft, Error, Result, Stamp, Timeline};
+use tidings_core::{Code, Draft, Error, Result, Stamp};
 use tidings_postgres::{Address, fault, record};
 use tokio::runtime::{Builder, Runtime};
 use tokio_postgres::types::{ToSql, Type};
@@ -19,7 +18,7 @@ use tokio_postgres::{Client, IsolationLevel, Statement, Transaction};
 use super::value::{Cells, Param, Row, Table, Value};
 
 /// How long connecting, and any statement, may take.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 /// How long the session that wrote before has for its end.
 const HAND_OVER: Duration = Duration::from_secs(5);
 const STEP: Duration = Duration::from_millis(20);
@@ -29,6 +28,14 @@ const STEP: Duration = Duration::from_millis(20);
 pub(super) struct Database {
     pub(super) address: Address,
     pub(super) application: String,
+}
+
+impl Database {
+    pub(super) async fn connect(&self) -> Result<Client> {
+        // What a transaction holds is let go of, should this process stop in the middle of it.
+        let options = "-c idle_in_transaction_session_timeout=10000";
+        self.address.connect(&self.application, options).await
+    }
 }
 
 impl fmt::Display for Database {
@@ -105,9 +112,7 @@ impl Served {
 impl Link {
     pub(super) fn open(database: &Database) -> Result<Self> {
         let runtime = Served::new()?;
-        // What a transaction holds is let go of, should this process stop in the middle of it.
-        let options = "-c idle_in_transaction_session_timeout=10000";
-        let client = runtime.wait(database.address.connect(&database.application, options))?;
+        let client = runtime.wait(database.connect())?;
         let place = database.to_string();
         Ok(Self { runtime, client, prepared: RefCell::default(), broken: Cell::new(false), place })
     }
@@ -211,15 +216,6 @@ impl Session<'_> {
         recorded.map(|recorded| recorded.stamp).map_err(|e| self.fail(e))
     }
 
-    /// The newest state of this database that the snapshot is known to contain, as events give their positions.
-    pub(super) fn as_of(&self) -> Result<AsOf> {
-        let sql = "SELECT timeline, place FROM tidings.as_of()";
-        let statement = self.prepare(sql)?;
-        let row = self.wait(self.transaction.query_one(&statement, &[]))?;
-        let (timeline, at) = (u32::try_from(row.get::<_, i32>(0)), u64::try_from(row.get::<_, i64>(1)));
-        Ok(AsOf { timeline: Timeline(timeline.unwrap_or_default()), at: at.unwrap_or_default() })
-    }
-
     /// Fails also if the outcome is not known.
     pub(super) fn commit(self) -> Result<()> {
         if self.failed.get() {
@@ -260,13 +256,17 @@ impl Session<'_> {
 
 /// A session that is lost, or that leads to a server that no longer serves, is not used again.
 fn failed(error: Error, broken: &Cell<bool>, place: &str) -> Error {
-    if matches!(error.code(), Code::DATABASE_UNREACHABLE | Code::DATABASE_STANDBY | Code::STORE_LOCKED) {
+    if breaks(&error) {
         broken.set(true);
     }
     error.at(place)
 }
 
-fn given<'a>(params: &'a [Param<'a>]) -> Vec<&'a (dyn ToSql + Sync)> {
+pub(super) fn breaks(error: &Error) -> bool {
+    matches!(error.code(), Code::DATABASE_UNREACHABLE | Code::DATABASE_STANDBY | Code::STORE_LOCKED)
+}
+
+pub(super) fn given<'a>(params: &'a [Param<'a>]) -> Vec<&'a (dyn ToSql + Sync)> {
     let param = |param: &'a Param<'a>| match param {
         Param::Int(number) => number as &(dyn ToSql + Sync),
         Param::Text(text) => text,
@@ -275,6 +275,10 @@ fn given<'a>(params: &'a [Param<'a>]) -> Vec<&'a (dyn ToSql + Sync)> {
 }
 
 fn read(row: &tokio_postgres::Row) -> Result<Row> {
+    read_columns(row, row.len())
+}
+
+pub(super) fn read_columns(row: &tokio_postgres::Row, columns: usize) -> Result<Row> {
     let value = |index: usize| {
         Ok(match *row.columns()[index].type_() {
             Type::INT8 => {
@@ -286,5 +290,5 @@ fn read(row: &tokio_postgres::Row) -> Result<Row> {
             ref other => return Err(Error::new(Code::DEFECT, format!("a column of the type {other}"))),
         })
     };
-    (0..row.len()).map(value).collect::<Result<_>>().map(Row)
+    (0..columns).map(value).collect::<Result<_>>().map(Row)
 }

@@ -1,13 +1,16 @@
 //! Reading on one snapshot, from a file or from a database.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use rusqlite::Connection;
+use tidings_core::shared::AsOf;
 
-use super::Sql;
+use super::asked::Asked;
 use super::keeper::Keeper;
 use super::pool::Pool;
 use super::postgres::{Database, Mode};
+use super::{Param, Row, Sql};
 use crate::refusal::Result;
 
 /// A pool of read-only connections to one file.
@@ -37,9 +40,9 @@ pub(crate) enum Readers {
     Postgres(Pooled),
 }
 
-/// Hides what is pooled.
+/// Hides what is pooled: sessions for what takes several statements, and one for those that stand alone.
 #[derive(Clone)]
-pub(crate) struct Pooled(Pool<Keeper>);
+pub(crate) struct Pooled(Pool<Keeper>, Arc<Asked>);
 
 impl Readers {
     /// On this file.
@@ -50,7 +53,31 @@ impl Readers {
     /// On this database; connections are made when they are first needed.
     pub(super) fn of_database(database: &Database, count: usize) -> Self {
         let idle = (0..count.max(1)).map(|_| Keeper::reader(database.clone())).collect();
-        Self::Postgres(Pooled(Pool::new(idle)))
+        Self::Postgres(Pooled(Pool::new(idle), Arc::new(Asked::new(database.clone()))))
+    }
+
+    /// The answer to one statement, and the newest state of the database that it is known to contain; `None` on SQLite,
+    /// which does not say. The statement's first column is never null.
+    pub(crate) async fn rows_at(
+        &self,
+        sql: &'static str,
+        params: &[&str],
+    ) -> Result<(Vec<Row>, Option<AsOf>)> {
+        match self {
+            Self::Files(files) => {
+                let params: Vec<String> = params.iter().map(|&param| param.to_owned()).collect();
+                let read = move |db: &Connection| {
+                    let params: Vec<_> = params.iter().map(|param| Param::Text(param)).collect();
+                    Sql::Files(db).rows(sql, &params)
+                };
+                Ok((files.0.lend(move |connection| read(connection)).await?, None))
+            }
+            Self::Postgres(pool) => {
+                let params: Vec<_> = params.iter().copied().map(Param::Text).collect();
+                let (rows, as_of) = Box::pin(pool.1.rows_at(sql, &params)).await?;
+                Ok((rows, Some(as_of)))
+            }
+        }
     }
 
     /// As [`FileReaders::read`].
