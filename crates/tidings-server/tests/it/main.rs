@@ -9,6 +9,7 @@ mod deploy;
 mod dev;
 mod directory;
 mod doctored;
+mod fleet;
 mod history;
 mod publish;
 mod relay;
