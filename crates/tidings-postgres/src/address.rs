@@ -65,6 +65,14 @@ impl Address {
         if config.get_user().is_none() {
             return Err(invalid("names no user"));
         }
+        let is_number =
+            |host: &Host| matches!(host, Host::Tcp(name) if name.parse::<std::net::IpAddr>().is_ok());
+        if authority.is_some() && config.get_hosts().iter().any(is_number) {
+            // The stream's client holds certificates against names only.
+            return Err(invalid(
+                "names the host by its number; sslmode=verify-full needs the name in its certificate",
+            ));
+        }
         config.connect_timeout(CONNECT_TIMEOUT);
         config.ssl_mode(match &authority {
             Some(_) => tokio_postgres::config::SslMode::Require,
@@ -180,6 +188,7 @@ mod tests {
             "postgresql://u:secret@h:port/d",
             "postgresql://u:secret@h/d?sslmode=maybe",
             "postgresql://u:secret@h,g/d",
+            "postgresql://u:secret@10.0.0.1/d?sslmode=verify-full&sslrootcert=ca.pem",
             "postgresql://h/d?password=secret",
         ] {
             let error = Address::parse(bad).unwrap_err();

@@ -15,6 +15,7 @@ pub(crate) fn fault(at: &str, error: &RedisError) -> Error {
         _ if says("TDNOREPLID") => (Code::REDIS_TOO_OLD, "the server tells no replication id"),
         ErrorKind::AuthenticationFailed => (Code::REDIS_LOGIN, "the store refused the login"),
         ErrorKind::Server(ServerErrorKind::NoPerm) => (Code::REDIS_DENIED, "the store denied a command"),
+        _ if is_tls(error) => (Code::REDIS_TLS, "the encrypted connection was refused"),
         ErrorKind::InvalidClientConfig => (Code::SETTING_INVALID, "the store's address cannot be used"),
         ErrorKind::RESP3NotSupported => (Code::REDIS_TOO_OLD, "the server does not speak RESP3"),
         ErrorKind::Server(ServerErrorKind::ReadOnly) => {
@@ -34,6 +35,14 @@ pub(crate) fn fault(at: &str, error: &RedisError) -> Error {
         _ => (Code::REDIS_UNREACHABLE, "the store does not answer"),
     };
     Error::new(code, what).because(error.clone()).at(at)
+}
+
+/// Whether the two could not agree on an encrypted connection. The client keeps only the words of what TLS said.
+fn is_tls(error: &RedisError) -> bool {
+    const SAID: [&str; 4] =
+        ["peer certificate", "InvalidContentType", "received fatal alert", "peer is incompatible"];
+    let text = error.to_string();
+    error.kind() == ErrorKind::Io && SAID.iter().any(|said| text.contains(said))
 }
 
 /// Whether asking again soon would most likely fail as well.

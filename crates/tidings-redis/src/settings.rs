@@ -1,6 +1,7 @@
 //! How the shared cache is reached and used.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::breaker::BreakerSettings;
@@ -10,6 +11,8 @@ use crate::breaker::BreakerSettings;
 pub struct Settings {
     /// `redis://`, `rediss://` (TLS) or `redis+unix://` addresses: one, or some nodes of a Cluster.
     pub addresses: Vec<String>,
+    /// The authorities that sign the servers' certificates, PEM, for `rediss://`; `None` takes the system's.
+    pub authority: Option<PathBuf>,
     /// Whether it is a Cluster.
     pub cluster: bool,
     /// The name of this cache within the store.
@@ -40,6 +43,7 @@ impl Settings {
         let cluster = addresses.len() > 1;
         Self {
             addresses,
+            authority: None,
             cluster,
             namespace: namespace.into(),
             buckets: if cluster { 16 } else { 1 },

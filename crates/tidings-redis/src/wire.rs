@@ -10,8 +10,8 @@ use redis::aio::{ConnectionLike, ConnectionManager, ConnectionManagerConfig};
 use redis::cluster::ClusterClient;
 use redis::cluster_async::ClusterConnection;
 use redis::{
-    Client, Cmd, ConnectionInfo, ErrorKind, IntoConnectionInfo, Pipeline, ProtocolVersion, RedisError,
-    RedisFuture, ServerErrorKind, Value,
+    Client, Cmd, ConnectionAddr, ConnectionInfo, ErrorKind, IntoConnectionInfo, Pipeline, ProtocolVersion,
+    RedisError, RedisFuture, ServerErrorKind, TlsCertificates, Value,
 };
 use tidings_core::error::{Code, Error, Result};
 use tokio::sync::Semaphore;
@@ -90,10 +90,11 @@ impl Wire {
         let Some(first) = infos.first().cloned() else {
             return Err(Error::new(Code::SETTING_INVALID, "the shared cache has no address"));
         };
+        let authority = authority(settings, &infos)?;
         let connecting = async {
             Ok(match settings.cluster {
-                true => Line::Cluster(cluster(settings, infos)?.get_async_connection().await?),
-                false => Line::One(one(settings, first).await?),
+                true => Line::Cluster(cluster(settings, infos, authority)?.get_async_connection().await?),
+                false => Line::One(one(settings, first, authority).await?),
             })
         };
         let connected = tokio::time::timeout(settings.connect_timeout, connecting);
@@ -192,7 +193,26 @@ fn info(address: &str) -> Result<ConnectionInfo> {
     Ok(info.set_redis_settings(redis))
 }
 
-async fn one(settings: &Settings, info: ConnectionInfo) -> Result<ConnectionManager, RedisError> {
+/// Whom the servers' certificates are held against, if that is not the system's list.
+fn authority(settings: &Settings, infos: &[ConnectionInfo]) -> Result<Option<TlsCertificates>> {
+    let Some(path) = &settings.authority else { return Ok(None) };
+    if !infos.iter().all(|info| matches!(info.addr(), ConnectionAddr::TcpTls { .. })) {
+        let what = "an authority is set for the shared cache, but an address does not begin with rediss://";
+        return Err(Error::new(Code::SETTING_INVALID, what));
+    }
+    let read = std::fs::read(path);
+    let root_cert = read.map_err(|e| {
+        let what = "the file with the shared cache's authority cannot be read";
+        Error::new(Code::REDIS_TLS, what).because(e).at(path.display())
+    })?;
+    Ok(Some(TlsCertificates { client_tls: None, root_cert: Some(root_cert) }))
+}
+
+async fn one(
+    settings: &Settings,
+    info: ConnectionInfo,
+    authority: Option<TlsCertificates>,
+) -> Result<ConnectionManager, RedisError> {
     let config = ConnectionManagerConfig::new()
         .set_connection_timeout(Some(settings.connect_timeout))
         // Ours is around it, and covers waiting for a connection as well.
@@ -201,11 +221,24 @@ async fn one(settings: &Settings, info: ConnectionInfo) -> Result<ConnectionMana
         .set_max_delay(Duration::from_secs(1))
         .set_number_of_retries(2)
         .set_pipeline_buffer_size(settings.in_flight);
-    ConnectionManager::new_with_config(Client::open(info)?, config).await
+    let client = match authority {
+        Some(authority) => Client::build_with_tls(info, authority)?,
+        None => Client::open(info)?,
+    };
+    ConnectionManager::new_with_config(client, config).await
 }
 
-fn cluster(settings: &Settings, infos: Vec<ConnectionInfo>) -> Result<ClusterClient, RedisError> {
-    ClusterClient::builder(infos)
+fn cluster(
+    settings: &Settings,
+    infos: Vec<ConnectionInfo>,
+    authority: Option<TlsCertificates>,
+) -> Result<ClusterClient, RedisError> {
+    let builder = ClusterClient::builder(infos);
+    let builder = match authority {
+        Some(authority) => builder.certs(authority),
+        None => builder,
+    };
+    builder
         .use_protocol(ProtocolVersion::RESP3)
         .connection_timeout(settings.connect_timeout)
         .response_timeout(settings.timeout)

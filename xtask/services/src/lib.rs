@@ -6,6 +6,7 @@
 //! a free port of 127.0.0.1, and is gone when its value is dropped or the program ends, however it ends.
 
 mod attempt;
+mod authority;
 mod found;
 mod home;
 mod kafka;
@@ -15,6 +16,7 @@ mod process;
 mod redis;
 mod shared;
 
+pub use authority::Authority;
 pub use kafka::Kafka;
 pub use postgres::{Postgres, PostgresPair};
 pub use redis::{Redis, RedisCluster};

@@ -1,12 +1,14 @@
 //! PostgreSQL from Debian's package, or from wherever `initdb` and `postgres` are on the path.
 
 use std::net::{Ipv4Addr, TcpStream};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
+use crate::authority::Authority;
 use crate::home::Home;
 use crate::{attempt, found, port};
 
@@ -125,6 +127,24 @@ impl Postgres {
     /// What PostgreSQL answers.
     pub fn query_in(&self, database: &str, sql: &str) -> Result<String> {
         query(&self.programs.join("psql"), &url(self.port, database), sql)
+    }
+
+    /// Takes encrypted connections from now on, by a certificate of this authority; unencrypted ones too.
+    ///
+    /// # Errors
+    ///
+    /// The server is not there, or the files cannot be put beside its data.
+    pub fn encrypt(&self, authority: &Authority) -> Result<()> {
+        let (data, (certificate, key)) = (self.data(), authority.server());
+        let owner = std::fs::metadata(&data)?;
+        for (name, text) in [("server.crt", certificate), ("server.key", key)] {
+            let path = data.join(name);
+            std::fs::write(&path, text)?;
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
+            std::os::unix::fs::chown(&path, Some(owner.uid()), Some(owner.gid()))?;
+        }
+        self.query("ALTER SYSTEM SET ssl = on")?;
+        self.query("SELECT pg_reload_conf()").map(drop)
     }
 
     /// A clean stop that disconnects clients: `fast`, in PostgreSQL's words.

@@ -53,6 +53,11 @@ impl Redis {
         format!("redis://127.0.0.1:{}", self.port)
     }
 
+    /// Where clients connect by TLS, with the setting `tls-port` of `{encrypted}`: `rediss://host:port`.
+    pub fn url_encrypted(&self) -> Option<String> {
+        self.setting("tls-port").map(|port| format!("rediss://127.0.0.1:{port}"))
+    }
+
     /// The port on 127.0.0.1.
     pub fn port(&self) -> u16 {
         self.port
@@ -169,12 +174,10 @@ impl Redis {
     }
 
     fn prepare(directory: &Path, settings: &[(&str, &str)]) -> Result<Self> {
-        let settings = settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-        Ok(Self {
-            home: Home::inside(directory, "Redis", "KILL")?,
-            port: port::free()?,
-            settings: settings.collect(),
-        })
+        let (port, encrypted) = (port::free()?, port::free()?.to_string());
+        let settings = settings.iter().map(|(name, value)| (*name, value.replace("{encrypted}", &encrypted)));
+        let settings = settings.map(|(name, value)| (name.to_owned(), value)).collect();
+        Ok(Self { home: Home::inside(directory, "Redis", "KILL")?, port, settings })
     }
 
     fn run(&mut self) -> Result<()> {

@@ -174,6 +174,8 @@ codes! {
     REDIS_NOT_LIVE = "TD7010", Retry, "look for two deployments that open it in turn; reads go to the source meanwhile";
     /// A command that the store does not take.
     REDIS_REFUSED = "TD7011", Setup, "run the doctor against that server, and use Redis 7.0, Valkey 7.2 or newer";
+    /// An encrypted connection to the shared cache that cannot be made.
+    REDIS_TLS = "TD7012", Setup, "check the authority that is set, and that the certificate is for the host in the address and the port speaks TLS";
     /// A defect of this program.
     DEFECT = "TD9001", Fatal, "report it with the lines above; durable state is intact and a restart resumes";
 }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, NewPartitions, ResourceSpecifier};
-use services::Kafka;
+use services::{Authority, Kafka};
 use tidings_core::port::{Append, Log, Record};
 use tidings_core::{Code, Data, Error, Mark, Time};
 use tidings_kafka::{KafkaLog, KafkaSettings, Mechanism, Sasl, Tls};
@@ -190,4 +190,30 @@ async fn refused_tls_and_sasl_are_named() {
     let log = log(settings).await;
     log.append(&[write(0, event("price/1", 1))]).await.unwrap();
     assert_eq!(versions(&records(&*log, at(0, 0)).await), [1]);
+}
+
+#[tokio::test]
+async fn encrypted_by_the_authority_that_is_set_and_no_other() {
+    let Some(plain) = broker() else { return };
+    let (ours, other) = (Authority::new().unwrap(), Authority::new().unwrap());
+    let (certificate, key) = ours.server();
+    let encrypted = Kafka::start(&[
+        ("listeners", "SSL://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}"),
+        ("listener.security.protocol.map", "SSL:SSL,CONTROLLER:PLAINTEXT"),
+        ("inter.broker.listener.name", "SSL"),
+        ("ssl.keystore.type", "PEM"),
+        ("ssl.keystore.certificate.chain", &certificate.replace('\n', "\\n")),
+        ("ssl.keystore.key", &key.replace('\n', "\\n")),
+        ("ssl.truststore.type", "PEM"),
+        ("ssl.truststore.certificates", &std::fs::read_to_string(ours.file()).unwrap().replace('\n', "\\n")),
+    ])
+    .unwrap();
+    let by = |authority: &Authority| {
+        let tls = Tls { authorities: Some(authority.file()), ..Tls::default() };
+        KafkaSettings { brokers: encrypted.bootstrap(), tls: Some(tls), ..settings(&plain, 1) }
+    };
+    let log = log(by(&ours)).await;
+    log.append(&[write(0, event("price/1", 1))]).await.unwrap();
+    assert_eq!(versions(&records(&*log, at(0, 0)).await), [1]);
+    assert_eq!(refusal(quick(by(&other))).await.code(), Code::KAFKA_TLS);
 }

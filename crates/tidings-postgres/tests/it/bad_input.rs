@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use services::{Postgres, embedded_only};
+use services::{Authority, Postgres, embedded_only};
+use tidings_core::port::Outbox;
 use tidings_core::{Code, Error};
 use tidings_postgres::{Address, Discovery, PostgresOutbox, Settings};
 
-use crate::support::{Database, decode, settings};
+use crate::support::{Database, decode, follow, publish, settings};
 
 async fn refused(url: &str, discovery: Discovery) -> Error {
     let settings = Settings { patience: Duration::ZERO, ..settings(discovery) };
@@ -87,6 +88,36 @@ async fn an_encrypted_connection_is_never_given_up_silently() {
         return;
     }
     let server = Postgres::start(&[]).unwrap();
-    let missing = format!("{}?sslmode=verify-full&sslrootcert=missing.pem", server.url());
+    let named = server.url().replace("127.0.0.1", "localhost");
+    let missing = format!("{named}?sslmode=verify-full&sslrootcert=missing.pem");
     assert_eq!(refused(&missing, decode()).await.code(), Code::DATABASE_TLS);
+}
+
+#[tokio::test]
+async fn encrypted_by_the_authority_that_is_set_and_no_other() {
+    if embedded_only() {
+        return;
+    }
+    let (ours, other) = (Authority::new().unwrap(), Authority::new().unwrap());
+    let server = Postgres::start(&[]).unwrap();
+    server.encrypt(&ours).unwrap();
+    let database = Database::on(&server.url()).await;
+    let plain = database.url_as("postgres", "tidings");
+    let by = |authority: &Authority| {
+        let named = plain.replace("127.0.0.1", "localhost");
+        format!("{named}?sslmode=verify-full&sslrootcert={}", authority.file().display())
+    };
+    assert_eq!(refused(&by(&other), decode()).await.code(), Code::DATABASE_TLS);
+    // Both the session and the stream are encrypted, or they would be refused.
+    let everybody = "hostssl all,replication all 127.0.0.1/32 scram-sha-256\n";
+    std::fs::write(server.data().join("pg_hba.conf"), everybody).unwrap();
+    server.query("SELECT pg_reload_conf()").unwrap();
+    assert_eq!(refused(&plain, decode()).await.code(), Code::DATABASE_LOGIN);
+    let address = Address::parse(&by(&ours)).unwrap();
+    let outbox = PostgresOutbox::open(&address, settings(decode())).await.unwrap();
+    let mut from = outbox.acknowledged().await.unwrap();
+    follow(&*outbox, &mut from).await;
+    let client = address.connect("test", "").await.unwrap();
+    publish(&client, "price/1").await;
+    assert_eq!(follow(&*outbox, &mut from).await.len(), 1);
 }

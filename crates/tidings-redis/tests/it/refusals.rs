@@ -1,6 +1,6 @@
 //! Bad input and bad set-ups: one sentence, with a remedy and a code.
 
-use services::Redis;
+use services::{Authority, Redis};
 use tidings_core::shared::level::{Bypass, Found, Level, Missed, Offer, Part, Unfilled};
 use tidings_core::{Code, Error};
 use tidings_redis::{RedisLevel, Settings, doctor};
@@ -204,4 +204,40 @@ async fn a_user_with_no_more_rights_than_needed() {
     server.command(&["SET", "td1:{other:0}:c", "theirs"]).unwrap();
     let other = RedisLevel::connect(Settings::new(&url, "other")).await.unwrap();
     says(&failed(other.lookup(&key(), &[]).await), Code::REDIS_DENIED, "denied");
+}
+
+#[tokio::test]
+async fn encrypted_by_the_authority_that_is_set_and_no_other() {
+    if skipped() {
+        return;
+    }
+    let (ours, other) = (Authority::new().unwrap(), Authority::new().unwrap());
+    let (certificate, key) = ours.server_files();
+    let server = Redis::start(&[
+        ("tls-port", "{encrypted}"),
+        ("tls-cert-file", certificate.to_str().unwrap()),
+        ("tls-key-file", key.to_str().unwrap()),
+        ("tls-ca-cert-file", ours.file().to_str().unwrap()),
+        ("tls-auth-clients", "no"),
+    ])
+    .unwrap();
+    let url = server.url_encrypted().unwrap();
+    let settings = |authority| Settings { authority, ..crate::support::settings(&url, "shop") };
+    let shop = Shop::open(settings(Some(ours.file()))).await;
+    let claim = shop.miss().await;
+    shop.fill(&claim, 7, 9).await.unwrap();
+    shop.hit().await;
+    // Of another authority, of none that the system knows, and a port that does not speak TLS.
+    for refused in [Some(other.file()), None] {
+        let error = RedisLevel::connect(settings(refused)).await.unwrap_err();
+        says(&error, Code::REDIS_TLS, "the encrypted connection was refused");
+    }
+    let plain = Settings::new(&server.url().replace("redis:", "rediss:"), "shop");
+    let error = RedisLevel::connect(plain).await.unwrap_err();
+    assert!([Code::REDIS_TLS, Code::REDIS_UNREACHABLE].contains(&error.code()), "{error}");
+    let missing = RedisLevel::connect(settings(Some("missing.pem".into()))).await.unwrap_err();
+    says(&missing, Code::REDIS_TLS, "cannot be read");
+    let unencrypted = Settings { authority: Some(ours.file()), ..Settings::new(&server.url(), "shop") };
+    let error = RedisLevel::connect(unencrypted).await.unwrap_err();
+    says(&error, Code::SETTING_INVALID, "does not begin with rediss://");
 }
