@@ -46,4 +46,4 @@ pub use fault::fault;
 pub use log::{LogSettings, SqliteLog};
 pub use open::wait_for_locks;
 pub use outbox::{Parked, Recorded, SqliteOutbox};
-pub use projection::{Apply, SqliteProjection};
+pub use projection::{Apply, Gap, SqliteProjection};

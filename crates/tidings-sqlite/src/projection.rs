@@ -10,6 +10,7 @@ use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, 
 use tidings_core::error::Kind;
 use tidings_core::port::{Batch, Boxed, Store};
 use tidings_core::{Code, Error, Event, Offset, Partition, Position, Result, Time, Topic};
+use tokio::sync::Notify;
 
 use crate::fault::fault;
 use crate::open::{self, Sync};
@@ -17,8 +18,10 @@ use crate::watch::Watch;
 use crate::worker::Worker;
 
 mod missing;
+mod repair;
 
 use missing::Missing;
+pub use repair::Gap;
 
 /// The version of the position tables that this program writes and understands.
 const FORMAT: i64 = 1;
@@ -35,6 +38,8 @@ pub struct SqliteProjection {
     name: Arc<str>,
     apply: Arc<Apply>,
     saved: Arc<Mutex<Saved>>,
+    /// Told of every gap.
+    opened: Arc<Notify>,
 }
 
 /// What is in the position tables.
@@ -66,7 +71,13 @@ impl SqliteProjection {
         let saved = load(&connection, name).map_err(|e| e.at(path.display()))?;
         let worker = Worker::spawn("tidings-projection", connection, Arc::new(Watch::default()))?;
         let saved = Arc::new(Mutex::new(saved));
-        Ok(Arc::new(Self { worker, name: name.into(), apply: Arc::new(apply), saved }))
+        Ok(Arc::new(Self {
+            worker,
+            name: name.into(),
+            apply: Arc::new(apply),
+            saved,
+            opened: Arc::default(),
+        }))
     }
 
     /// The offset of the next record to apply, to resume from; `None` before the first batch of this partition.
@@ -77,7 +88,7 @@ impl SqliteProjection {
 
     /// The source time as of which its rows are complete. `None` while any partition that is followed has met no mark.
     /// It does not pass an event that is missing here: one that was parked and neither redriven nor superseded, or, after
-    /// a gap, whatever was in it.
+    /// a gap, whatever was in it, until that is [repaired](Self::repair).
     #[must_use]
     pub fn caught_up(&self) -> Option<Time> {
         let saved = lock(&self.saved);
@@ -92,18 +103,6 @@ impl SqliteProjection {
     #[must_use]
     pub fn missing(&self) -> Vec<String> {
         lock(&self.saved).missing.entities()
-    }
-
-    /// What was missing has been put right by other means, a rebuild or a comparison with the source.
-    pub async fn repaired(&self) -> Result<()> {
-        let (name, saved) = (self.name.clone(), self.saved.clone());
-        self.worker
-            .call(move |connection| {
-                missing::forget(connection, &name).map_err(fault)?;
-                lock(&saved).missing = Missing::default();
-                Ok(())
-            })
-            .await
     }
 
     /// How many epochs were opened: how often something was missed.
@@ -143,7 +142,8 @@ impl Store for SqliteProjection {
     }
 
     fn open_epoch<'a>(&'a self, why: &'a str) -> Boxed<'a, Result<()>> {
-        let (why, name, saved) = (why.to_owned(), self.name.clone(), self.saved.clone());
+        let (why, name) = (why.to_owned(), self.name.clone());
+        let (saved, opened) = (self.saved.clone(), self.opened.clone());
         let until = self.caught_up();
         Box::pin(self.worker.call(move |connection| {
             let mut missing = lock(&saved).missing.clone();
@@ -156,6 +156,8 @@ impl Store for SqliteProjection {
             let mut saved = lock(&saved);
             saved.epoch = unsigned(epoch);
             saved.missing = missing;
+            drop(saved);
+            opened.notify_waiters();
             Ok(())
         }))
     }

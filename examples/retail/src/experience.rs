@@ -20,19 +20,24 @@ use crate::refusal::{Refusal, Result};
 use crate::seed::CATEGORIES;
 use crate::store::FileReaders;
 use crate::token::Token;
-use crate::witness::Shown;
+use crate::witness::{Shown, Witness};
 
 mod category;
 mod consume;
 mod decide;
 mod page;
 mod projection;
+mod repair;
 mod shelves;
+mod snapshot;
 
 use category::Categories;
 pub(crate) use consume::{CONSUMER, consumer};
 pub use decide::{LISTING, listing_region};
 pub use page::{LISTED, Line, ListingKey, ListingPage, ProductKey, ProductPage, Sort};
+pub(crate) use repair::Repairer;
+pub use repair::Repairs;
+use repair::{Counts, Taken};
 use shelves::Shelves;
 pub use shelves::{Levels, Shelf};
 
@@ -92,6 +97,7 @@ pub struct Experience {
     sources: Sources,
     categories: Arc<Categories>,
     by_popularity: Vec<Sku>,
+    repairs: Arc<Counts>,
     products: View<ProductKey, ProductPage>,
     listings: View<ListingKey, ListingPage>,
 }
@@ -111,18 +117,12 @@ impl Experience {
         let shelves =
             levels.map(|levels| Shelves::new(levels, &owners, fence, topics, caching)).transpose()?;
         if projection::is_empty(&path)? {
-            let snapshots = projection::Snapshots {
-                taken: fence.clock().wall(),
-                content: owners.catalog.snapshot().await?,
-                prices: owners.pricing.snapshot().await?,
-                stock: owners.inventory.snapshot().await?,
-            };
-            projection::bootstrap(&path, &snapshots)?;
+            projection::bootstrap(&path, &snapshot::take(fence.clock(), &owners).await?)?;
         }
         let projection =
             SqliteProjection::open(&path, CATEGORY_LISTING, projection::SCHEMA, Box::new(projection::apply))?;
         let readers = FileReaders::open(&path, caching.readers)?;
-        let (known, begun) = readers.read(|db| Ok((projection::known(db)?, projection::taken(db)?))).await?;
+        let (known, taken) = readers.read(|db| Ok((projection::known(db)?, projection::taken(db)?))).await?;
         let by_popularity = known.iter().map(|known| known.sku.clone()).collect();
         let categories = Categories::new(known.into_iter().map(|k| (k.sku, k.category, k.version)));
         let truth = Truth::Push(caching.bound);
@@ -137,8 +137,9 @@ impl Experience {
                 readers,
                 projection,
                 partitions,
-                begun,
+                taken: Taken::at(taken),
             },
+            repairs: Arc::default(),
             categories: Arc::new(categories),
             by_popularity,
             products: products.capacity(caching.pages).build()?,
@@ -216,6 +217,34 @@ impl Experience {
         partitions.iter().map(|p| Position { partition: p.clone(), offset: next(p) }).collect()
     }
 
+    /// What repairs the read model behind listings after a gap. An owner shows what it has published within this time.
+    pub(crate) fn repairer(
+        &self,
+        fence: &Arc<Fence>,
+        witness: Arc<dyn Witness>,
+        visible_within: Duration,
+    ) -> Repairer {
+        let Sources { owners, clock, readers, projection, taken, .. } = &self.sources;
+        Repairer {
+            owners: owners.clone(),
+            projection: projection.clone(),
+            readers: readers.clone(),
+            categories: self.categories.clone(),
+            taken: taken.clone(),
+            counts: self.repairs.clone(),
+            clock: clock.clone(),
+            fence: fence.clone(),
+            witness,
+            visible_within,
+        }
+    }
+
+    /// What became of gaps in the read model behind listings.
+    #[must_use]
+    pub fn repairs(&self) -> Repairs {
+        self.repairs.with(self.sources.projection.gap().is_some())
+    }
+
     /// The source time up to which listings have taken everything in.
     #[must_use]
     pub fn caught_up(&self) -> Time {
@@ -232,7 +261,7 @@ struct Sources {
     readers: FileReaders,
     projection: Arc<SqliteProjection>,
     partitions: Vec<Partition>,
-    begun: Time,
+    taken: Taken,
 }
 
 impl Sources {
@@ -240,7 +269,8 @@ impl Sources {
         // A partition that nothing has come from yet says nothing: what it holds may be older than any other's mark.
         let heard_all = self.partitions.iter().all(|partition| self.projection.position(partition).is_some());
         let marked = self.projection.caught_up().filter(|_| heard_all);
-        marked.map_or(self.begun, |time| time.max(self.begun))
+        let taken = self.taken.time();
+        marked.map_or(taken, |time| time.max(taken))
     }
 
     async fn product(&self, key: &ProductKey, fill: Fill) -> Result<Loaded<ProductPage>, BoxError> {

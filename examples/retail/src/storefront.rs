@@ -5,22 +5,24 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidings::{Consumer, ConsumerBuilder, ConsumerCounts, Fence, FenceSettings, Running};
+use tidings::{Consumer, ConsumerBuilder, ConsumerCounts, Fence, FenceSettings};
 use tidings_core::port::{Log, Parking};
 use tidings_core::{Code, Error, Partition, Result, Topic};
 use tokio::sync::Mutex;
 
 use crate::catalog::Catalog;
 use crate::context::Open;
-use crate::experience::{self, Caching, Experience, Owners, ViewStats};
+use crate::experience::{self, Caching, Experience, Owners, Repairs, ViewStats};
 use crate::inventory::Inventory;
 use crate::place::Place;
 use crate::platform::{ConsumerStats, Parts, Settings};
 use crate::pricing::Pricing;
 
 mod read;
+mod working;
 
 pub use read::Reader;
+use working::Working;
 
 /// The topics, one per publishing context.
 pub const TOPICS: [&str; 3] = ["catalog", "pricing", "inventory"];
@@ -36,7 +38,8 @@ pub struct Storefront {
     parts: Parts,
     log: Arc<dyn Log>,
     new_consumer: Box<dyn Fn() -> ConsumerBuilder + Send + Sync>,
-    consumer: Mutex<Option<Running>>,
+    visible_within: Duration,
+    working: Mutex<Option<Working>>,
     /// One for each time that the consumer was started.
     counts: std::sync::Mutex<Vec<Arc<ConsumerCounts>>>,
 }
@@ -96,7 +99,8 @@ impl Storefront {
             parts,
             log: log.clone(),
             new_consumer: Box::new(move || Consumer::builder(&name, log.clone())),
-            consumer: Mutex::default(),
+            visible_within,
+            working: Mutex::default(),
             counts: std::sync::Mutex::default(),
         };
         storefront.resume_consumer().await?;
@@ -139,33 +143,38 @@ impl Storefront {
         })
     }
 
-    /// Why the consumer has ended by itself, if it has: what is served says that it ages.
+    /// What became of gaps in the read model behind listings.
+    #[must_use]
+    pub fn repairs(&self) -> Repairs {
+        self.experience.repairs()
+    }
+
+    /// Why the consumer, or what repairs after its gaps, has ended by itself, if it has: what is served says that it ages.
     pub async fn failure(&self) -> Option<Error> {
-        let mut consumer = self.consumer.lock().await;
-        let running = consumer.as_mut().filter(|running| running.is_finished())?;
-        let ended = || Error::new(Code::DEFECT, "a driver ended without being asked");
-        Some(running.finished().await.err().unwrap_or_else(ended))
+        self.working.lock().await.as_mut()?.failure().await
     }
 
     /// Starts the consumer where the read model has come to, unless it runs.
     pub async fn resume_consumer(&self) -> Result<()> {
-        let mut running = self.consumer.lock().await;
-        if running.is_none() {
+        let mut working = self.working.lock().await;
+        if working.is_none() {
             let (builder, observer) = ((self.new_consumer)(), self.parts.observer.clone());
             let consumer =
                 experience::consumer(builder, &self.experience, &self.fence, &self.topics, observer)?;
             self.counts().push(consumer.counts());
-            *running = Some(consumer.spawn());
+            let witness = self.parts.witness.clone();
+            let repairer = self.experience.repairer(&self.fence, witness, self.visible_within);
+            *working = Some(Working::start(consumer, repairer));
         }
         Ok(())
     }
 
-    /// Stops the consumer: from here on the copy hears no news. Before it stops, it applies what is in the log, for at most
-    /// this long.
+    /// Stops the consumer: from here on the copy hears no news. Before it stops, it applies what is in the log, and repairs
+    /// what a gap has left incomplete, for at most this long.
     pub async fn stop_consumer(&self, at_most: Duration) -> Result<()> {
-        let consumer = self.consumer.lock().await.take();
-        match consumer {
-            Some(consumer) => consumer.stop(at_most).await,
+        let working = self.working.lock().await.take();
+        match working {
+            Some(working) => working.stop(at_most).await,
             None => Ok(()),
         }
     }

@@ -19,6 +19,11 @@ pub trait Witness: Send + Sync {
     /// A read was answered.
     fn read(&self, read: Observed);
 
+    /// After a gap, a read model has taken this from the owners: what it had missed, and perhaps more.
+    fn repaired(&self, taken: Vec<Shown>) {
+        drop(taken);
+    }
+
     /// Whether commits and reads are wanted; if not, they are not even prepared.
     fn is_listening(&self) -> bool {
         true

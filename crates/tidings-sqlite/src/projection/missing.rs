@@ -48,12 +48,40 @@ impl Missing {
         self.put(tx, name, GAP, Stamp::default(), known.unwrap_or_default())
     }
 
+    /// Whether a gap has left anything incomplete.
+    pub(super) fn has_gap(&self) -> bool {
+        self.0.contains_key(GAP)
+    }
+
+    /// What was missing `before` has been put right, but for what was missed again since; of gaps, `is_newest` says
+    /// whether none came after.
+    pub(super) fn repaired(
+        &mut self,
+        tx: &Transaction<'_>,
+        name: &str,
+        before: &Self,
+        is_newest: bool,
+    ) -> rusqlite::Result<()> {
+        for (entity, (stamp, _)) in &before.0 {
+            let is_gap = entity == GAP;
+            let is_right = self.0.get(entity).is_some_and(|(missing, _)| missing <= stamp);
+            if is_right && (is_newest || !is_gap) {
+                self.forget(tx, name, entity)?;
+            }
+        }
+        Ok(())
+    }
+
     /// This event was applied: what it supersedes is not missing any more.
     pub(super) fn found(&mut self, tx: &Transaction<'_>, name: &str, event: &Event) -> rusqlite::Result<()> {
         let entity = event.entity.as_str();
         if self.0.get(entity).is_none_or(|(stamp, _)| *stamp > event.stamp) {
             return Ok(());
         }
+        self.forget(tx, name, entity)
+    }
+
+    fn forget(&mut self, tx: &Transaction<'_>, name: &str, entity: &str) -> rusqlite::Result<()> {
         self.0.remove(entity);
         let sql = "DELETE FROM tidings_projection_missing WHERE name = ?1 AND entity = ?2";
         tx.execute(sql, params![name, entity]).map(drop)
@@ -75,9 +103,4 @@ impl Missing {
             .execute(params![name, entity, timeline.0, version, time.micros()])
             .map(drop)
     }
-}
-
-/// Nothing is missing any more.
-pub(super) fn forget(connection: &Connection, name: &str) -> rusqlite::Result<()> {
-    connection.execute("DELETE FROM tidings_projection_missing WHERE name = ?1", [name]).map(drop)
 }

@@ -150,13 +150,66 @@ async fn after_a_gap_a_projection_claims_nothing_newer_until_it_is_repaired() {
     let path = dir.path().join("view.db");
     let store = prices(&path);
     apply(&store, &[event("price/1", 1, 3)], 1, Some(50)).await.unwrap();
+    assert!(store.gap().is_none());
     store.open_epoch("records from 1 to 9 are gone").await.unwrap();
     apply(&store, &[event("price/1", 9, 3)], 10, Some(90)).await.unwrap();
     drop(store);
     let store = prices(&path);
     assert_eq!(store.caught_up(), Some(Time::from_micros(50)));
-    store.repaired().await.unwrap();
-    assert_eq!(store.caught_up(), Some(Time::from_micros(90)));
+    let fail = |_: &rusqlite::Transaction<'_>| Err::<(), _>(Error::new(Code::DATABASE_UNREACHABLE, "away"));
+    assert!(store.repair(store.gap().unwrap(), fail).await.is_err());
+    assert_eq!(store.caught_up(), Some(Time::from_micros(50)), "a repair that failed repaired nothing");
+    store.repair(store.gap_opened().await, take).await.unwrap();
+    assert_eq!((store.caught_up(), store.gap().is_none()), (Some(Time::from_micros(90)), true));
+    drop(store);
+    let store = prices(&path);
+    assert_eq!((store.caught_up(), store.gap().is_none()), (Some(Time::from_micros(90)), true));
+    assert!(digest(&path).contains("price/7 4 snapshot"), "{}", digest(&path));
+}
+
+/// What a snapshot of the source says.
+fn take(tx: &rusqlite::Transaction<'_>) -> tidings_core::Result<()> {
+    tx.execute("INSERT INTO price_view VALUES ('price/7', 4, 'snapshot')", []).map(drop).map_err(fault)
+}
+
+#[tokio::test]
+async fn a_repair_says_nothing_of_what_was_missed_after_it_had_begun() {
+    let dir = TempDir::new().unwrap();
+    let store = prices(&dir.path().join("view.db"));
+    apply(&store, &[event("price/1", 1, 3)], 1, Some(50)).await.unwrap();
+    store.open_epoch("records from 1 to 9 are gone").await.unwrap();
+    set_aside(&store, event("price/1", 2, 3), 10).await;
+    set_aside(&store, event("price/2", 5, 3), 11).await;
+    let gap = store.gap().unwrap();
+    store.open_epoch("records from 11 to 20 are gone").await.unwrap();
+    set_aside(&store, event("price/1", 3, 3), 20).await;
+    apply(&store, &[], 21, Some(90)).await.unwrap();
+    store.repair(gap, |_| Ok(())).await.unwrap();
+    assert_eq!(store.missing(), ["price/1"]);
+    assert_eq!(store.caught_up(), Some(Time::from_micros(50)), "{:?}", store.gap());
+    store.repair(store.gap().unwrap(), |_| Ok(())).await.unwrap();
+    assert!(store.missing().is_empty() && store.gap().is_none());
+}
+
+#[tokio::test]
+async fn whoever_repairs_is_woken_by_a_gap() {
+    let dir = TempDir::new().unwrap();
+    let store = prices(&dir.path().join("view.db"));
+    let waiting = tokio::spawn({
+        let store = store.clone();
+        async move { store.gap_opened().await }
+    });
+    store.open_epoch("records from 1 to 9 are gone").await.unwrap();
+    let gap = tokio::time::timeout(std::time::Duration::from_secs(30), waiting).await.unwrap().unwrap();
+    store.repair(gap, |_| Ok(())).await.unwrap();
+    assert!(store.gap().is_none());
+}
+
+async fn set_aside(store: &SqliteProjection, event: Arc<Event>, next: u64) {
+    let parked = std::slice::from_ref(&event);
+    let next = at(next);
+    let batch = Batch { consumer: "shop", actions: &[], events: &[], parked, next: &next, caught_up: None };
+    store.apply(batch).await.unwrap();
 }
 
 #[test]

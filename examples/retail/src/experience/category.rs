@@ -26,10 +26,17 @@ impl Categories {
     /// Takes in what an event says, unless something newer is known.
     pub(crate) fn learn(&self, event: &ProductContentUpdated) {
         let Ok(category) = check_category(&event.category) else { return };
+        self.learn_all([(event.sku.clone(), category, event.version)]);
+    }
+
+    /// Takes in what the owner says, where nothing newer is known.
+    pub(crate) fn learn_all(&self, said: impl IntoIterator<Item = (Sku, &'static str, u64)>) {
         let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        let held = known.entry(event.sku.clone()).or_insert((category, event.version));
-        if held.1 < event.version {
-            *held = (category, event.version);
+        for (sku, category, version) in said {
+            let held = known.entry(sku).or_insert((category, version));
+            if held.1 < version {
+                *held = (category, version);
+            }
         }
     }
 }

@@ -8,14 +8,13 @@ use tidings_core::{Event, Time};
 use tidings_sqlite::fault;
 
 use super::page::{LISTED, Line, ListingKey, Sort};
-use crate::catalog::{CONTENT, Listed, ProductContentUpdated, check_category};
+use super::snapshot::{self, Snapshots, Versions};
+use crate::catalog::{CONTENT, ProductContentUpdated, check_category};
 use crate::digest;
-use crate::inventory::{AvailableToSellAdjusted, STOCK, Stocked};
+use crate::inventory::{AvailableToSellAdjusted, STOCK};
 use crate::name::{Market, Sku};
-use crate::pricing::{
-    BasePriceChanged, PRICE, Priced, PromotionActivated, PromotionExpired, PromotionScheduled,
-};
-use crate::refusal::{Refusal, Result};
+use crate::pricing::{BasePriceChanged, PRICE, PromotionActivated, PromotionExpired, PromotionScheduled};
+use crate::refusal::Result;
 use crate::store;
 use crate::token;
 use crate::witness::Shown;
@@ -82,17 +81,8 @@ fn run(tx: &Transaction<'_>, sql: &str, row: impl rusqlite::Params) -> tidings_c
 }
 
 /// Counts and versions come from signed columns of their owners; more cannot be.
-fn signed(number: u64) -> i64 {
+pub(super) fn signed(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
-}
-
-/// What the owners published as a whole, for a read model that has nothing yet.
-pub(super) struct Snapshots {
-    /// A moment, by the owners' clock, before any of them was taken.
-    pub(super) taken: Time,
-    pub(super) content: Vec<Listed>,
-    pub(super) prices: Vec<Priced>,
-    pub(super) stock: Vec<Stocked>,
 }
 
 /// Whether the read model has nothing yet.
@@ -105,49 +95,28 @@ pub(super) fn is_empty(path: &Path) -> Result<bool> {
 pub(super) fn bootstrap(path: &Path, snapshots: &Snapshots) -> Result<()> {
     let mut connection = store::open_writer(path, SCHEMA)?;
     let tx = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
-    tx.execute_batch("DELETE FROM product; DELETE FROM offer; DELETE FROM bootstrap")?;
-    fill(&tx, snapshots)?;
-    tx.execute("INSERT INTO bootstrap (taken_us) VALUES (?1)", [snapshots.taken.micros()])?;
+    snapshot::merge(&tx, snapshots, &Versions::default())?;
     tx.commit()?;
     Ok(())
 }
 
-fn fill(tx: &Transaction<'_>, snapshots: &Snapshots) -> Result<()> {
-    let mut product = tx.prepare("INSERT INTO product VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?;
-    for p in &snapshots.content {
-        let version = token::column(p.version);
-        product.execute(params![
-            p.sku,
-            p.category,
-            p.title,
-            p.thumbnail,
-            p.popularity,
-            p.listed_day,
-            version
-        ])?;
+/// The versions of everything that it holds, from one snapshot.
+pub(super) fn versions(db: &Connection) -> Result<Versions> {
+    let mut versions = Versions::default();
+    let mut query = db.prepare("SELECT sku, version FROM product")?;
+    let mut rows = query.query([])?;
+    while let Some(row) = rows.next()? {
+        versions.products.insert(row.get(0)?, row.get(1)?);
     }
-    // Both snapshots are ordered by SKU and region, and hold the same pairs.
-    let mut offer = tx.prepare("INSERT INTO offer VALUES (?1, ?2, '', ?3, ?4, ?5, ?6)")?;
-    for (price, stock) in snapshots.prices.iter().zip(&snapshots.stock) {
-        if (&price.sku, &price.region) != (&stock.sku, &stock.region) {
-            let what =
-                format!("Pricing and Inventory disagree about what is sold: {} and {}", price.sku, stock.sku);
-            return Err(Refusal::conflict("SNAPSHOTS_DIFFER", what));
-        }
-        offer.execute(params![
-            price.sku,
-            price.region,
-            price.cents,
-            token::column(price.version),
-            signed(stock.available),
-            token::column(stock.version)
-        ])?;
+    let mut query = db.prepare("SELECT sku, region, price_version, stock_version FROM offer")?;
+    let mut rows = query.query([])?;
+    while let Some(row) = rows.next()? {
+        versions.offers.insert((row.get(0)?, row.get(1)?), (row.get(2)?, row.get(3)?));
     }
-    tx.execute("UPDATE offer SET category = p.category FROM product AS p WHERE p.sku = offer.sku", [])?;
-    Ok(())
+    Ok(versions)
 }
 
-/// When the snapshots were taken that the read model began with.
+/// When the newest snapshots were taken that the read model has taken in.
 pub(super) fn taken(db: &Connection) -> Result<Time> {
     Ok(db.query_row("SELECT max(taken_us) FROM bootstrap", [], |row| row.get(0).map(Time::from_micros))?)
 }

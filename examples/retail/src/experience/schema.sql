@@ -1,5 +1,5 @@
--- What listings are made of, built from events and from nothing else once it has begun. Every part is fenced by the
--- version it came with, so repeated and late events change nothing.
+-- What listings are made of: the owners' snapshots at first and after a gap, and events. Every part is fenced by the
+-- version it came with, so repeated and late news changes nothing.
 CREATE TABLE IF NOT EXISTS product (
     sku        TEXT    PRIMARY KEY,
     category   TEXT    NOT NULL,
@@ -26,5 +26,5 @@ CREATE TABLE IF NOT EXISTS offer (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS offer_by_price ON offer (category, region, cents);
 
--- When the owners' snapshots were taken that this began with.
+-- When the owners' snapshots were taken that were taken in last.
 CREATE TABLE IF NOT EXISTS bootstrap (taken_us INTEGER NOT NULL) STRICT;

@@ -76,6 +76,14 @@ impl Witness for Ear {
             bound: Some(self.0.bound),
         }));
     }
+    fn repaired(&self, taken: Vec<retail::Shown>) {
+        for shown in taken {
+            let (entity, stamp, at) = (shown.entity, shown.stamp.unwrap(), self.0.history.now());
+            self.0.applied.lock().unwrap().insert((entity.clone(), stamp));
+            let applied = Applied { copy: COPY.into(), entity, stamp, outcome: Outcome::Applied, at };
+            self.0.history.record(Record::Applied(applied));
+        }
+    }
 }
 
 pub(crate) fn shown(shown: retail::Shown) -> history::Shown {
@@ -91,6 +99,9 @@ impl Observer for Ear {
             let applied = Applied { copy: COPY.into(), entity, stamp, outcome: *outcome, at };
             self.0.history.record(Record::Applied(applied));
         }
+    }
+    fn gap(&self, _: &Partition, _: &str) {
+        self.0.history.record(Record::Epoch { copy: COPY.into(), at: self.0.history.now() });
     }
 }
 
@@ -176,6 +187,16 @@ impl Fixture {
     /// Stops, lets the files be changed, and starts again.
     pub(crate) async fn reopen_after(self, change: impl FnOnce(&std::path::Path)) -> tidings::Result<Self> {
         assert_eq!(self.platform.stop(DRAIN).await.unwrap(), retail::platform::Left::default());
+        self.reopened(change).await
+    }
+
+    /// As [`Fixture::reopen_after`], where something cannot be finished.
+    pub(crate) async fn reopen_unfinished(self, change: impl FnOnce(&std::path::Path)) -> Self {
+        self.platform.stop(Duration::from_secs(3)).await.unwrap();
+        self.reopened(change).await.unwrap()
+    }
+
+    async fn reopened(self, change: impl FnOnce(&std::path::Path)) -> tidings::Result<Self> {
         let Self { platform, log, dir, databases, relays, .. } = self;
         for relay in relays {
             relay.stop(DRAIN).await.unwrap();

@@ -28,6 +28,7 @@ mod events;
 mod experience;
 mod fixture;
 mod flow;
+mod gaps;
 mod http;
 mod storefronts;
 mod witness;
