@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod bad_input;
+mod clients;
 mod conformance;
 mod doctor;
 mod hand_over;

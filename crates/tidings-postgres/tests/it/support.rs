@@ -88,6 +88,11 @@ impl Database {
         self.open_with(settings(discovery)).await
     }
 
+    /// Opens it, and reads nothing yet.
+    pub(crate) async fn open_unread(&self, discovery: Discovery) -> Arc<PostgresOutbox> {
+        PostgresOutbox::open(&self.address(), settings(discovery)).await.unwrap()
+    }
+
     /// Opens it and reads what is there: with a new slot that comes from the table, and only what follows from the slot.
     pub(crate) async fn open_with(&self, settings: Settings) -> Arc<PostgresOutbox> {
         let outbox = PostgresOutbox::open(&self.address(), settings).await.unwrap();
