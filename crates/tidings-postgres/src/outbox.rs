@@ -143,6 +143,13 @@ impl PostgresOutbox {
         if core.session.is_some() {
             return Ok(());
         }
+        // Besides what it may wait for others: the lease, the slot, and the transactions that a new slot waits for.
+        let limit = PATIENCE + self.settings.patience * 2 + self.settings.slot_patience;
+        let connected = tokio::time::timeout(limit, self.connect(core)).await;
+        connected.unwrap_or_else(|_| Err(no_answer(limit).at(&self.address)))
+    }
+
+    async fn connect(&self, core: &mut Core) -> Result<()> {
         let (control, progress) = Control::open(&self.address, core.epoch, self.settings.patience).await?;
         core.epoch = control.epoch;
         core.acknowledged = core.acknowledged.max(progress.position);
@@ -179,13 +186,17 @@ impl PostgresOutbox {
         Box::pin(self.ready(&mut core)).await?;
         let done = match tokio::time::timeout(PATIENCE, step(self, &mut core)).await {
             Ok(done) => done,
-            Err(_) => Err(Error::new(Code::DATABASE_UNREACHABLE, format!("no answer after {PATIENCE:?}"))),
+            Err(_) => Err(no_answer(PATIENCE)),
         };
         done.map_err(|e| {
             core.session = None;
             e.at(&self.address)
         })
     }
+}
+
+fn no_answer(after: Duration) -> Error {
+    Error::new(Code::DATABASE_UNREACHABLE, format!("no answer after {after:?}"))
 }
 
 impl Core {

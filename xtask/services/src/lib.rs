@@ -4,9 +4,13 @@
 //! topic or a key prefix of its own there. A test that kills, pauses, restarts or wipes a server starts one of its own:
 //! [`Postgres`], [`PostgresPair`], [`Kafka`], [`Redis`], [`RedisCluster`]. Each of those lives in a temporary directory, on
 //! a free port of 127.0.0.1, and is gone when its value is dropped or the program ends, however it ends.
+//!
+//! A test of a client in another language asks for [`python`], [`node`] or [`java`] with that client's library.
 
 mod attempt;
 mod authority;
+mod cache;
+mod clients;
 mod found;
 mod home;
 mod kafka;
@@ -17,6 +21,7 @@ mod redis;
 mod shared;
 
 pub use authority::Authority;
+pub use clients::{java, node, python};
 pub use kafka::Kafka;
 pub use postgres::{Postgres, PostgresPair};
 pub use redis::{Redis, RedisCluster};

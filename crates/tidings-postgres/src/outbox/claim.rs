@@ -16,16 +16,29 @@ const MOST: usize = 1024;
 #[derive(Debug)]
 pub(super) struct Claim {
     done: Snapshot,
-    /// The batch under way, and how far.
+    /// Rows of transactions that began after `done` are after this place: it was taken before.
+    low: i64,
+    /// What is being read: what this sees that `done` does not see.
     next: Option<Snapshot>,
-    seq: i64,
+    /// Whether `next` lists everybody who ran, so that a place to begin behind can be told for it.
+    is_listed: bool,
+    /// How far that has been read.
+    at: i64,
     /// Rows to ask for at once.
     rows: usize,
 }
 
 impl Claim {
     pub(super) fn new(resume: &Resume) -> Self {
-        Self { done: resume.done.clone(), next: resume.next.clone(), seq: resume.seq, rows: FIRST }
+        let at = if resume.next.is_some() { resume.seq } else { 0 };
+        Self {
+            done: resume.done.clone(),
+            low: resume.seq,
+            next: resume.next.clone(),
+            is_listed: true,
+            at,
+            rows: FIRST,
+        }
     }
 
     /// Reads until there are `limit` rows after `after`, the window is full, or everything that was visible at some time
@@ -41,28 +54,33 @@ impl Claim {
         let mut began_now = false;
         while window.count_after(after) < limit && !window.is_full() {
             if self.next.is_some() {
-                self.rest(control, window, reading).await?;
+                self.read(control, window, reading).await?;
             } else if began_now {
                 return Ok(true);
             } else {
                 began_now = true;
-                self.fresh(control, window, reading).await?;
+                self.begin(control).await?;
             }
         }
         Ok(began_now && self.next.is_none())
     }
 
-    async fn fresh(&mut self, control: &Control, window: &mut Window, reading: &Reading) -> Result<()> {
-        let (batch, snapshot) = control.fresh(&self.done, self.rows, reading).await?;
-        let Some(snapshot) = snapshot else { return Ok(()) };
-        self.next = Some(snapshot);
-        self.take(batch, window);
+    async fn begin(&mut self, control: &Control) -> Result<()> {
+        if let Some((now, last)) = control.fresh(&self.done).await? {
+            if last < self.low {
+                // The sequence was set back, or somebody wrote a place by hand: there is none to begin behind.
+                self.low = 0;
+            }
+            let (next, is_listed) = now.listed();
+            (self.next, self.is_listed, self.at) = (Some(next), is_listed, 0);
+        }
         Ok(())
     }
 
-    async fn rest(&mut self, control: &Control, window: &mut Window, reading: &Reading) -> Result<()> {
-        let Some(next) = self.next.clone() else { return Ok(()) };
-        let batch = control.rest(&self.done, &next, self.seq, self.rows, reading).await?;
+    async fn read(&mut self, control: &Control, window: &mut Window, reading: &Reading) -> Result<()> {
+        let Some(next) = &self.next else { return Ok(()) };
+        let places = (self.at, self.low);
+        let batch = control.batch((&self.done, next), places, self.rows, reading).await?;
         self.take(batch, window);
         Ok(())
     }
@@ -70,15 +88,12 @@ impl Claim {
     fn take(&mut self, batch: Batch, window: &mut Window) {
         let (count, asked) = (batch.rows.len(), self.rows);
         for row in batch.rows {
-            self.seq = row.seq;
+            self.at = row.seq;
             window.push(row);
             window.mark(self.resume());
         }
         if !batch.more {
-            if let Some(next) = self.next.take() {
-                self.done = next;
-            }
-            self.seq = 0;
+            self.end();
             window.mark(self.resume());
         }
         self.rows = match batch.bytes {
@@ -88,12 +103,30 @@ impl Claim {
         };
     }
 
+    fn end(&mut self) {
+        let reached = self.reached();
+        if let Some(next) = self.next.take() {
+            self.done = next;
+            self.low = if self.is_listed { reached } else { 0 };
+        }
+        self.at = 0;
+    }
+
+    /// A place that was taken before now.
+    pub(super) fn reached(&self) -> i64 {
+        self.low.max(self.at)
+    }
+
     /// Whether the table has rows that have not been read.
     pub(super) async fn is_behind(&self, control: &Control) -> Result<bool> {
         if self.next.is_some() { Ok(true) } else { control.is_waiting(&self.done).await }
     }
 
+    /// One place is kept. As long as what is being read has not come to `low`, or there is no such place for what comes
+    /// after it, it is begun again.
     fn resume(&self) -> Resume {
-        Resume { done: self.done.clone(), next: self.next.clone(), seq: self.seq, lsn: None }
+        let next = self.next.clone().filter(|_| self.is_listed && self.at >= self.low);
+        let seq = if next.is_some() { self.at } else { self.low };
+        Resume { done: self.done.clone(), next, seq, lsn: None }
     }
 }

@@ -30,7 +30,7 @@ const LEASE_POLL: Duration = Duration::from_millis(20);
 pub(super) struct Control {
     client: Client,
     fresh: Statement,
-    rest: Statement,
+    batch: Statement,
     waiting: Statement,
     pub(super) epoch: i64,
     /// The server's version, such as 150018.
@@ -84,10 +84,10 @@ impl Control {
         };
         let progress = Progress { position: unsigned(row.get(1)), resume };
         let fresh = client.prepare(include_str!("../sql/fresh.sql")).await.map_err(fault)?;
-        let rest = client.prepare(include_str!("../sql/rest.sql")).await.map_err(fault)?;
+        let batch = client.prepare(include_str!("../sql/batch.sql")).await.map_err(fault)?;
         let waiting = client.prepare(include_str!("../sql/waiting.sql")).await.map_err(fault)?;
         let version = i32::try_from(version).unwrap_or(i32::MAX);
-        Ok((Self { client, fresh, rest, waiting, epoch: row.get(0), version }, progress))
+        Ok((Self { client, fresh, batch, waiting, epoch: row.get(0), version }, progress))
     }
 
     pub(super) fn client(&self) -> &Client {
@@ -104,35 +104,44 @@ impl Control {
     pub(super) async fn horizon(&self) -> Result<Horizon> {
         let row =
             self.client.query_typed_one(include_str!("../sql/horizon.sql"), &[]).await.map_err(fault)?;
-        let snapshot = Snapshot::parse(row.get(0))?;
-        Ok(Horizon { snapshot, flushed: unsigned(row.get(1)), written: unsigned(row.get(2)) })
+        let now = Now { snapshot: Snapshot::parse(row.get(0))?, next_id: unsigned(row.get(3)) };
+        Ok(Horizon { now, flushed: unsigned(row.get(1)), written: unsigned(row.get(2)) })
     }
 
-    /// Rows that are visible now and were not in `done`, oldest first, and what is visible now.
-    pub(super) async fn fresh(
-        &self,
-        done: &Snapshot,
-        limit: usize,
-        reading: &Reading,
-    ) -> Result<(Batch, Option<Snapshot>)> {
-        let parameters: [&(dyn ToSql + Sync); 3] = [&&*done.text, &signed(limit), &signed(ANSWER_BYTES)];
-        let found = self.client.query(&self.fresh, &parameters).await.map_err(fault)?;
-        let snapshot = found.first().map(|row| Snapshot::parse(row.get(FOUND + 1))).transpose()?;
-        Ok((Batch::new(&found, limit, reading), snapshot))
+    /// What is visible now, if there are rows that were not in `done`; and the last place that was taken in the table.
+    /// Everything that is visible is durable when this returns: what could still un-happen must not be published.
+    ///
+    /// Errors: [`Code::FENCED`] if another relay has taken over.
+    pub(super) async fn fresh(&self, done: &Snapshot) -> Result<Option<(Now, i64)>> {
+        let row = self.client.query_one(&self.fresh, &[&&*done.text]).await.map_err(fault)?;
+        if !row.get::<_, bool>(2) {
+            return Ok(None);
+        }
+        if !row.get::<_, bool>(4) {
+            self.flush().await?;
+        }
+        let now = Now { snapshot: Snapshot::parse(row.get(0))?, next_id: unsigned(row.get(1)) };
+        Ok(Some((now, row.get(3))))
     }
 
-    /// Rows after `seq` that are visible in `next` and were not in `done`, oldest first.
-    pub(super) async fn rest(
+    async fn flush(&self) -> Result<()> {
+        let sql = include_str!("../sql/flush.sql");
+        let flushed = self.client.query_typed(sql, &[(&self.epoch, Type::INT8)]).await.map_err(fault)?;
+        if flushed.is_empty() { Err(taken_over()) } else { Ok(()) }
+    }
+
+    /// Rows that are visible in `next` and were not in `done`, oldest first, after the place `at`; and after the place
+    /// `low`, but for those of transactions that ran at `done`.
+    pub(super) async fn batch(
         &self,
-        done: &Snapshot,
-        next: &Snapshot,
-        seq: i64,
+        (done, next): (&Snapshot, &Snapshot),
+        (at, low): (i64, i64),
         limit: usize,
         reading: &Reading,
     ) -> Result<Batch> {
-        let parameters: [&(dyn ToSql + Sync); 5] =
-            [&&*done.text, &&*next.text, &seq, &signed(limit), &signed(ANSWER_BYTES)];
-        let found = self.client.query(&self.rest, &parameters).await.map_err(fault)?;
+        let parameters: [&(dyn ToSql + Sync); 6] =
+            [&&*done.text, &&*next.text, &at, &low, &signed(limit), &signed(ANSWER_BYTES)];
+        let found = self.client.query(&self.batch, &parameters).await.map_err(fault)?;
         Ok(Batch::new(&found, limit, reading))
     }
 
@@ -164,10 +173,7 @@ impl Control {
         ];
         let saved =
             self.client.query_typed(include_str!("../sql/save.sql"), &parameters).await.map_err(fault)?;
-        if saved.is_empty() {
-            return Err(Error::new(Code::FENCED, "another relay has taken over"));
-        }
-        Ok(())
+        if saved.is_empty() { Err(taken_over()) } else { Ok(()) }
     }
 
     /// Sets a row aside. Its place is not known any more if the session broke in between; then it will be delivered, and
@@ -206,10 +212,31 @@ impl Batch {
     }
 }
 
+/// What is visible, and who can still come.
+pub(super) struct Now {
+    snapshot: Snapshot,
+    /// Every transaction that has an id has a lower one.
+    next_id: u64,
+}
+
+impl Now {
+    /// Every transaction with a lower id had ended.
+    pub(super) fn oldest(&self) -> u64 {
+        self.snapshot.oldest
+    }
+
+    /// What is visible, with everybody who runs in its list, and whether it has them all: then the rows of those who are
+    /// neither seen nor listed are behind every place that was taken before.
+    pub(super) fn listed(self) -> (Snapshot, bool) {
+        let listed = self.snapshot.clone().up_to(self.next_id);
+        listed.map_or((self.snapshot, false), |snapshot| (snapshot, true))
+    }
+}
+
 /// A moment of the source.
 pub(super) struct Horizon {
     /// What was visible.
-    pub(super) snapshot: Snapshot,
+    pub(super) now: Now,
     /// What was visible and durable, ended before this place in the log.
     pub(super) flushed: u64,
     /// What was visible, ended before this place.
@@ -242,6 +269,10 @@ impl Reading {
             })
             .collect()
     }
+}
+
+fn taken_over() -> Error {
+    Error::new(Code::FENCED, "another relay has taken over")
 }
 
 pub(super) async fn number(client: &Client, sql: &str) -> Result<i64> {

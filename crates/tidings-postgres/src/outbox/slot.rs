@@ -70,9 +70,11 @@ async fn make(control: &Control, name: &str, patience: Duration) -> Result<Slot>
     let sql = format!(
         "SELECT (lsn - '0/0'::pg_lsn)::bigint FROM pg_create_logical_replication_slot($1, 'pgoutput'{failover})"
     );
-    limit_statements(control, patience.as_millis().max(1)).await?;
+    let millis = patience.as_millis().clamp(1, i32::MAX.unsigned_abs().into());
+    let limit = format!("SET statement_timeout = {millis}");
+    control.client().batch_execute(&limit).await.map_err(fault)?;
     let made = control.client().query_typed_one(&sql, &[(&name, Type::TEXT)]).await;
-    limit_statements(control, 0).await?;
+    control.client().batch_execute("RESET statement_timeout").await.map_err(fault)?;
     let row = match made {
         Err(e) if e.code() == Some(&SqlState::QUERY_CANCELED) => {
             return Err(held_up(control).await?.because(e));
@@ -80,13 +82,6 @@ async fn make(control: &Control, name: &str, patience: Duration) -> Result<Slot>
         made => made.map_err(fault)?,
     };
     Ok(Slot { confirmed: u64::try_from(row.get::<_, i64>(0)).unwrap_or_default(), is_new: true })
-}
-
-/// How long the server goes on with a statement of this session; 0: without end.
-async fn limit_statements(control: &Control, millis: u128) -> Result<()> {
-    let millis = millis.min(i32::MAX.unsigned_abs().into()).to_string();
-    let sql = "SELECT set_config('statement_timeout', $1, false)";
-    control.client().query_typed(sql, &[(&millis, Type::TEXT)]).await.map(drop).map_err(fault)
 }
 
 /// Who holds up the making of a slot.

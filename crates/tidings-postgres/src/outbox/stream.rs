@@ -15,7 +15,7 @@ use super::snapshot::Snapshot;
 use super::window::{Resume, Window};
 use crate::address::Address;
 use crate::fault::stream_fault;
-use crate::row;
+use crate::row::{self, Row};
 
 use super::pgoutput::Decoder;
 
@@ -25,6 +25,8 @@ const MESSAGES: usize = 64;
 const MESSAGE_BYTES: usize = 64 << 20;
 /// So many rows are handed on at once, before it is asked whether they are all.
 const MANY: usize = 256;
+/// How often, at least, it is looked what is visible while there are always more rows.
+const LOOK: Duration = Duration::from_secs(1);
 /// How often the server hears what is acknowledged.
 const STATUS: Duration = Duration::from_millis(250);
 /// From 1970 to 2000, where PostgreSQL's clock begins.
@@ -43,11 +45,24 @@ pub(super) struct Stream {
     catching_up: Option<CatchUp>,
     /// Rows that this snapshot sees were read from the table, or acknowledged before.
     seen: Snapshot,
-    /// Everything the snapshot sees ended before this place in the log.
-    candidate: Option<(Snapshot, u64)>,
+    /// Rows of transactions that began after `seen` are after this place in the table.
+    low: i64,
+    /// The last place that was seen.
+    reached: i64,
+    candidate: Option<Candidate>,
+    looked_at: Instant,
     /// What is acknowledged durably.
     saved: Option<u64>,
     confirmed_at: Instant,
+}
+
+/// A snapshot that is to become `seen`.
+struct Candidate {
+    snapshot: Snapshot,
+    is_listed: bool,
+    low: i64,
+    /// Everything it sees ended before this place in the log.
+    written: u64,
 }
 
 /// Reading the table until the stream can take over.
@@ -100,15 +115,17 @@ impl Stream {
             Some(_) => None,
             None => Some(CatchUp { claim: Claim::new(resume), until: control.next_id().await? }),
         };
-        let seen = resume.done.clone();
         Ok(Self {
             client,
             decoder: Decoder::default(),
             inside: None,
             progress: start,
             catching_up,
-            seen,
+            seen: resume.done.clone(),
+            low: resume.seq,
+            reached: resume.seq,
             candidate: None,
+            looked_at: Instant::now(),
             saved: from,
             confirmed_at: Instant::now(),
         })
@@ -130,18 +147,29 @@ impl Stream {
         self.pump(window, reading, after, limit, Until::Empty).await?;
         let there = window.count_after(after);
         if there >= limit || window.is_full() || there >= MANY {
+            // Where there is always more, nothing is ever complete, and what has been read must get on all the same.
+            if self.candidate.is_none() && self.looked_at.elapsed() >= LOOK {
+                self.look(control).await?;
+            }
             return Ok(false);
         }
-        let Horizon { snapshot, flushed, written } = control.horizon().await?;
+        let flushed = self.look(control).await?;
         let until = Until::Progress(flushed, Instant::now() + Duration::from_secs(1));
         self.pump(window, reading, after, limit, until).await?;
-        if self.progress < flushed || self.inside.is_some() {
-            return Ok(false);
-        }
+        Ok(self.progress >= flushed && self.inside.is_none())
+    }
+
+    /// Sees what is visible, for later, and returns how far the log was flushed after that.
+    async fn look(&mut self, control: &Control) -> Result<u64> {
+        // Before the snapshot, so that it is a place that was taken before.
+        let reached = self.reached;
+        let Horizon { now, flushed, written } = control.horizon().await?;
+        self.looked_at = Instant::now();
         if self.candidate.is_none() {
-            self.candidate = Some((snapshot, written));
+            let (snapshot, is_listed) = now.listed();
+            self.candidate = Some(Candidate { snapshot, is_listed, low: reached, written });
         }
-        Ok(true)
+        Ok(flushed)
     }
 
     /// Reads the table; `None` once the stream has taken over, else whether everything was read that was visible.
@@ -155,12 +183,15 @@ impl Stream {
     ) -> Result<Option<bool>> {
         let Some(CatchUp { claim, until }) = &mut self.catching_up else { return Ok(None) };
         // Taken before the table is read for the last time, so all that it sees will have been read.
-        let before = control.horizon().await?.snapshot;
+        let reached = claim.reached();
+        let before = control.horizon().await?.now;
         let complete = claim.fill(control, window, reading, after, limit).await?;
-        if !complete || before.oldest < *until {
+        if !complete || before.oldest() < *until {
             return Ok(Some(complete));
         }
-        self.seen = before;
+        self.reached = claim.reached();
+        let (seen, is_listed) = before.listed();
+        (self.seen, self.low) = (seen, if is_listed { reached } else { 0 });
         self.catching_up = None;
         // What ended before the slot began is visible in `seen`.
         window.mark(self.resume(self.progress));
@@ -175,12 +206,12 @@ impl Stream {
     /// While catching up: whether the table has rows that have not been read, or the stream can take over.
     pub(super) async fn is_behind(&self, control: &Control) -> Result<bool> {
         let Some(CatchUp { claim, until }) = &self.catching_up else { return Ok(true) };
-        Ok(claim.is_behind(control).await? || control.horizon().await?.snapshot.oldest >= *until)
+        Ok(claim.is_behind(control).await? || control.horizon().await?.now.oldest() >= *until)
     }
 
     /// Where to go on once everything up to here, the end of a transaction, is acknowledged.
     fn resume(&self, lsn: u64) -> Resume {
-        Resume { done: self.seen.clone(), next: None, seq: 0, lsn: Some(lsn) }
+        Resume { done: self.seen.clone(), next: None, seq: self.low, lsn: Some(lsn) }
     }
 
     async fn pump(
@@ -228,6 +259,7 @@ impl Stream {
             ReplicationEvent::XLogData { data, .. } => {
                 let Some(columns) = self.decoder.read(&data)? else { return Ok(()) };
                 let row = reading.row(&columns, self.inside.map(|(time, _)| time));
+                self.reach(&row);
                 if !self.seen.sees(row.xid) {
                     window.push(row);
                 }
@@ -248,11 +280,21 @@ impl Stream {
         Ok(())
     }
 
+    /// What a snapshot sees took its place before it.
+    fn reach(&mut self, row: &Row) {
+        self.reached = self.reached.max(row.seq);
+        if let Some(candidate) = self.candidate.as_mut().filter(|candidate| candidate.snapshot.sees(row.xid))
+        {
+            candidate.low = candidate.low.max(row.seq);
+        }
+    }
+
     /// Once everything that a snapshot sees has been read, a relay can read on from that snapshot, should the slot get lost.
     fn accept_candidate(&mut self) {
         let progress = self.progress;
-        if let Some((snapshot, _)) = self.candidate.take_if(|candidate| candidate.1 <= progress) {
-            self.seen = snapshot;
+        if let Some(candidate) = self.candidate.take_if(|candidate| candidate.written <= progress) {
+            self.low = if candidate.is_listed { candidate.low } else { 0 };
+            self.seen = candidate.snapshot;
         }
     }
 

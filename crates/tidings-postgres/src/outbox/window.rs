@@ -16,6 +16,8 @@ const SCAN_BYTES: usize = 8 << 20;
 pub(super) struct Resume {
     pub(super) done: Snapshot,
     pub(super) next: Option<Snapshot>,
+    /// Besides, every row up to here that `next` sees is acknowledged. Without `next`: rows of transactions that began after
+    /// `done` are after this place.
     pub(super) seq: i64,
     pub(super) lsn: Option<u64>,
 }

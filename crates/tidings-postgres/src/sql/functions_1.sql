@@ -144,6 +144,9 @@ BEGIN
         system = (SELECT system_identifier FROM pg_control_system());
     UPDATE tidings.entity SET timeline = timeline + shift;
     UPDATE tidings.outbox SET xid = pg_current_xact_id(), timeline = timeline + shift;
+    -- Where rows were copied without their sequence, new places must come after theirs.
+    PERFORM setval('tidings.outbox_seq',
+        greatest((SELECT last_value FROM tidings.outbox_seq), (SELECT max(seq) FROM tidings.outbox)));
     UPDATE tidings.relay SET done = '1:1:', next = NULL, seq = 0, lsn = NULL, epoch = epoch + 1;
     RETURN tidings.timeline();
 END

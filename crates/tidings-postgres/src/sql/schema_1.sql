@@ -27,7 +27,8 @@ CREATE TABLE tidings.entity (
     version  bigint  NOT NULL
 ) WITH (fillfactor = 70);
 
--- CACHE 1 and taken under the entity's row lock: within an entity, the order of seq is the order of commits.
+-- CACHE 1 and taken under the entity's row lock: within an entity, the order of seq is the order of commits. Never to be
+-- set back.
 CREATE SEQUENCE tidings.outbox_seq CACHE 1;
 
 -- The columns id, aggregatetype, aggregateid, type and payload are those that other outbox readers know.
@@ -49,7 +50,8 @@ CREATE TABLE tidings.outbox (
     payload        json,
     body           bytea
 ) PARTITION BY RANGE (time);
-CREATE INDEX outbox_xid ON tidings.outbox (xid);
+-- With seq, so that the rows of one transaction are read in their order, from any place on.
+CREATE INDEX outbox_xid ON tidings.outbox (xid, seq);
 CREATE INDEX outbox_seq_order ON tidings.outbox (seq);
 -- What no partition was made for in time: no writer ever fails for want of one.
 CREATE TABLE tidings.outbox_default PARTITION OF tidings.outbox DEFAULT;
@@ -74,7 +76,8 @@ CREATE TABLE tidings.relay (
     position bigint      NOT NULL DEFAULT 0,
     -- Every row that is visible in this snapshot is acknowledged. At first, none is.
     done     pg_snapshot NOT NULL DEFAULT '1:1:',
-    -- While a batch is under way: besides, every row up to `seq` that is visible in this one.
+    -- While a batch is under way: besides, every row up to `seq` that is visible in this one. Else the rows of all
+    -- transactions that are neither seen by `done` nor in its list are after `seq`.
     next     pg_snapshot,
     seq      bigint      NOT NULL DEFAULT 0,
     -- By logical decoding: every transaction that ended up to here is acknowledged. NULL: read the table from `done` on.

@@ -2,7 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod backlog;
 mod bad_input;
+mod clients;
 mod conformance;
 mod doctor;
 mod hand_over;

@@ -1,7 +1,7 @@
 //! What is lost is found again: connections, slots, leaders.
 
 use services::{Postgres, embedded_only};
-use tidings_core::port::Outbox;
+use tidings_core::port::{Cursor, Outbox};
 use tidings_core::{Code, Error, Timeline};
 use tidings_postgres::{PostgresOutbox, Settings};
 use tokio::net::{TcpListener, TcpStream};
@@ -196,5 +196,31 @@ async fn after_a_move_to_another_cluster_everything_kept_is_published_again_on_a
         let rows = follow(&*outbox, &mut from).await;
         assert_eq!(versions(&rows), named([("price/1", 1), ("price/1", 2), ("price/1", 3)]));
         assert!(rows.iter().all(|row| event(row).stamp.timeline == Timeline(1)), "{rows:?}");
+    }
+}
+
+/// The server is there and says nothing, while a relay connects. The clock of the timers goes on as fast as they want.
+#[tokio::test]
+async fn a_server_that_does_not_answer_is_given_up_while_connecting() {
+    if embedded_only() {
+        return;
+    }
+    let server = Postgres::start(&[]).unwrap();
+    let database = Database::on(&server.url()).await;
+    for way in ways() {
+        let outbox = database.open(way.clone()).await;
+        server.pause().unwrap();
+        tokio::time::pause();
+        for step in 0..2 {
+            let scan = outbox.scan(Cursor(0), 1);
+            let scan = tokio::time::timeout(std::time::Duration::from_secs(3600), scan).await;
+            let error = scan.unwrap_or_else(|_| panic!("{way:?}: step {step} waits for ever")).unwrap_err();
+            assert_eq!(error.code(), Code::DATABASE_UNREACHABLE, "{way:?}: {error}");
+        }
+        tokio::time::resume();
+        server.resume().unwrap();
+        publish(&database.connect().await, "price/1").await;
+        let found = again(async || outbox.scan(Cursor(0), 10).await).await;
+        assert!(!found.rows.is_empty(), "{way:?}");
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use services::{Service, address, embedded_only};
 use tidings_core::port::{Cursor, Outbox, Pending};
@@ -88,6 +88,11 @@ impl Database {
         self.open_with(settings(discovery)).await
     }
 
+    /// Opens it, and reads nothing yet.
+    pub(crate) async fn open_unread(&self, discovery: Discovery) -> Arc<PostgresOutbox> {
+        PostgresOutbox::open(&self.address(), settings(discovery)).await.unwrap()
+    }
+
     /// Opens it and reads what is there: with a new slot that comes from the table, and only what follows from the slot.
     pub(crate) async fn open_with(&self, settings: Settings) -> Arc<PostgresOutbox> {
         let outbox = PostgresOutbox::open(&self.address(), settings).await.unwrap();
@@ -156,6 +161,16 @@ pub(crate) fn draft(entity: &str, version: Option<u64>) -> Draft {
 pub(crate) async fn publish(client: &Client, entity: &str) -> i64 {
     let sql = format!("SELECT tidings.publish('pricing.BasePriceChanged', '{entity}', '{{\"cents\":1999}}')");
     client.query_one(&sql, &[]).await.unwrap().get(0)
+}
+
+/// Waits until no session of this kind is left but one's own: what they did is counted then.
+pub(crate) async fn until_gone(client: &Client, application: &str) {
+    let from = Instant::now();
+    let sql = "SELECT count(*) FROM pg_stat_activity
+        WHERE datname = current_database() AND application_name LIKE $1 AND pid <> pg_backend_pid()";
+    while client.query_one(sql, &[&application]).await.unwrap().get::<_, i64>(0) > 0 {
+        assert!(from.elapsed() < DEADLINE, "{application} stays connected");
+    }
 }
 
 /// What a follower that has read up to `from` gets until a complete scan.

@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
-use crate::found;
+use crate::{cache, found};
 
 /// The version that is tested against.
 const VERSION: &str = "4.4.0";
@@ -15,23 +15,7 @@ const POM: &str = include_str!("pom.xml");
 
 /// Where the libraries are, after fetching them if this is the first time.
 pub(super) fn directory() -> Result<PathBuf> {
-    let cache = cache()?;
-    let directory = cache.join(format!("kafka-{VERSION}"));
-    let libraries = directory.join("libs");
-    if libraries.is_dir() {
-        return Ok(libraries);
-    }
-    std::fs::create_dir_all(&cache).with_context(|| format!("cannot make {}", cache.display()))?;
-    // Beside its place first, and moved there whole: a half-fetched directory is never used.
-    let staging = tempfile::Builder::new().prefix("kafka-").tempdir_in(&cache)?;
-    fetch(staging.path())?;
-    match std::fs::rename(staging.path(), &directory) {
-        Ok(()) => drop(staging.keep()),
-        // Somebody else was faster, and theirs is as good.
-        Err(_) if libraries.is_dir() => {}
-        Err(error) => return Err(error).with_context(|| format!("cannot make {}", directory.display())),
-    }
-    Ok(libraries)
+    cache::directory(&format!("kafka-{VERSION}"), fetch)
 }
 
 fn fetch(directory: &Path) -> Result<()> {
@@ -48,10 +32,4 @@ fn fetch(directory: &Path) -> Result<()> {
         bail!("Maven cannot fetch Apache Kafka {VERSION}:\n    {}", errors.join("\n    "));
     }
     Ok(())
-}
-
-fn cache() -> Result<PathBuf> {
-    let set = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let cache = set("XDG_CACHE_HOME").or_else(|| set("HOME").map(|home| home.join(".cache")));
-    Ok(cache.context("neither XDG_CACHE_HOME nor HOME is set")?.join("tidings"))
 }
