@@ -3,10 +3,11 @@
 use std::future::Future;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use rustix::time::{ClockId, clock_gettime};
+use tokio::runtime::{Builder, Runtime};
 
 /// One of those that are compared. `run` does one round and returns its figure.
 pub(crate) struct Contender<'a> {
@@ -34,6 +35,44 @@ pub(crate) fn take_turns(rounds: usize, contenders: &mut [Contender<'_>]) -> Res
         }
     }
     Ok(figures)
+}
+
+/// How much is done: the whole measure, or a small part of it.
+#[derive(Clone, Copy)]
+pub(crate) struct Scale {
+    quick: bool,
+}
+
+impl Scale {
+    pub(crate) fn new(quick: bool) -> Self {
+        Self { quick }
+    }
+
+    pub(crate) fn of(self, whole: usize, part: usize) -> usize {
+        if self.quick { part } else { whole }
+    }
+
+    /// Rounds of what takes seconds.
+    pub(crate) fn rounds(self) -> usize {
+        self.of(3, 1)
+    }
+}
+
+/// Waits until something is done, looking often.
+pub(crate) fn wait(what: &str, at_most: Duration, done: impl Fn() -> bool) -> Result<()> {
+    let deadline = Instant::now() + at_most;
+    while !done() {
+        if Instant::now() > deadline {
+            bail!("{what} was not done after {at_most:?}");
+        }
+        std::thread::sleep(Duration::from_micros(500));
+    }
+    Ok(())
+}
+
+/// What is used to run ours: as many threads as the machine that the targets are for has cores.
+pub(crate) fn runtime() -> Result<Runtime> {
+    Ok(Builder::new_multi_thread().worker_threads(2).enable_all().build()?)
 }
 
 /// CPU time of this thread.

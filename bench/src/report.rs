@@ -109,6 +109,13 @@ impl Report {
         println!("  {:<46} {:>26} {:>12} {:>19}  target", "", "ours (min .. max)", "limit", "ratio");
     }
 
+    /// The version of something that runs beside us.
+    pub(crate) fn version(&mut self, name: &'static str, version: &str) {
+        if self.versions.insert(name, version.to_owned()).as_deref() != Some(version) {
+            println!("\n{name} {version}");
+        }
+    }
+
     /// Ours beside a limit: samples of the same index were taken one after the other.
     pub(crate) fn versus(
         &mut self,

@@ -60,6 +60,9 @@ enum Task {
         /// Write the rows to this file as well
         #[arg(long, value_name = "FILE")]
         json: Option<PathBuf>,
+        /// Small backlogs and few rounds on the servers
+        #[arg(long)]
+        quick: bool,
     },
     /// Run simulated deployments by seed, hunt mutants, replay a history; `sim --help` says how
     #[command(disable_help_flag = true)]
@@ -101,7 +104,7 @@ fn run(task: Task) -> Result<ExitCode> {
         Task::Tidy => tidy::run(&workspace)?,
         Task::Fmt { check } => ci::format(&workspace, check)?,
         Task::Lint => ci::lint(&workspace)?,
-        Task::Bench { name, json } => bench(&workspace, name, json)?,
+        Task::Bench { name, json, quick } => bench(&workspace, name, json, quick)?,
         Task::Sim { arguments } => return sim::run(&workspace, &arguments),
         Task::Checklist { json } => checklist::run(&workspace, json)?,
         Task::Fuzz { seconds } => fuzz(&workspace, seconds)?,
@@ -115,9 +118,9 @@ fn test(workspace: &Workspace, embedded: bool) -> Result<ExitCode> {
     Ok(if tally.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn bench(workspace: &Workspace, name: Option<String>, json: Option<PathBuf>) -> Result<()> {
+fn bench(workspace: &Workspace, name: Option<String>, json: Option<PathBuf>, quick: bool) -> Result<()> {
     let mut command = workspace.cargo(&["run", "--release", "--locked", "-p", "tidings-bench", "--"]);
-    command.args(name);
+    command.args(name).args(quick.then_some("--quick"));
     if let Some(json) = json {
         command.arg("--json").arg(std::path::absolute(json)?);
     }
