@@ -112,7 +112,7 @@ impl Source {
 
     pub(crate) async fn open(&self, discovery: Discovery) -> Result<Arc<PostgresOutbox>> {
         let settings = Settings { discovery, patience: PATIENCE, ..Settings::new("/pricing") };
-        Ok(PostgresOutbox::open(&self.address, settings).await?)
+        Ok(Box::pin(PostgresOutbox::open(&self.address, settings)).await?)
     }
 }
 
