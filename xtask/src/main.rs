@@ -12,6 +12,7 @@ use clap::{Parser, Subcommand};
 mod checklist;
 mod ci;
 mod command;
+mod faults;
 mod serve;
 mod sim;
 mod smoke;
@@ -71,6 +72,8 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<OsString>,
     },
+    /// Run the retail platform on real servers, as many processes, and let everything go wrong that can
+    Faults(faults::Options),
     /// Say which rows of the specification have a passing check in the last test run
     Checklist {
         /// As a JSON list of {row, checks, status}
@@ -106,6 +109,7 @@ fn run(task: Task) -> Result<ExitCode> {
         Task::Lint => ci::lint(&workspace)?,
         Task::Bench { name, json, quick } => bench(&workspace, name, json, quick)?,
         Task::Sim { arguments } => return sim::run(&workspace, &arguments),
+        Task::Faults(options) => return faults::run(&workspace, &options),
         Task::Checklist { json } => checklist::run(&workspace, json)?,
         Task::Fuzz { seconds } => fuzz(&workspace, seconds)?,
     }

@@ -55,7 +55,7 @@ pub enum Action {
     Wait(Offset, Option<Duration>),
     /// Something failed, and waiting may help: sleep this long.
     Backoff(Duration),
-    /// Everything read is applied and committed, as asked.
+    /// Everything applied is committed, as asked.
     Drained,
     /// It makes no sense to go on.
     Stop(Error),
@@ -108,6 +108,7 @@ pub struct Consumer {
     finished: Vec<(Arc<Event>, Outcome)>,
     gap: Option<String>,
     draining: bool,
+    leaving: bool,
     /// The read under way began before the drain was asked for.
     stale: bool,
 }
@@ -132,6 +133,7 @@ impl Consumer {
             finished: Vec::new(),
             gap: None,
             draining: false,
+            leaving: false,
             stale: false,
         }
     }
@@ -154,7 +156,18 @@ impl Consumer {
         self.stale = self.state == State::Reading;
     }
 
-    /// Whether it was asked to.
+    /// Stop once what is planned is applied and committed, however much more there is: others wait for the partition.
+    pub fn leave(&mut self) {
+        self.leaving = true;
+    }
+
+    /// Whether it was asked to leave.
+    #[must_use]
+    pub const fn is_leaving(&self) -> bool {
+        self.leaving
+    }
+
+    /// Whether it was asked to drain.
     #[must_use]
     pub const fn is_draining(&self) -> bool {
         self.draining
@@ -172,6 +185,8 @@ impl Consumer {
                 (self.next, self.committed, self.committed_at) = (offset, offset, now);
                 self.state = State::Reading;
             }
+            // What is read but not planned is left to whoever comes next.
+            (State::Reading, Input::Read(_)) if self.leaving => {}
             (State::Reading, Input::Read(read)) => self.read(read, decide),
             (State::OpeningEpoch, _) => {
                 self.gap = None;
@@ -194,6 +209,12 @@ impl Consumer {
         if self.state == State::Waiting && self.commit_due(now) {
             self.state = State::Committing;
         }
+        if self.leaving && matches!(self.state, State::Starting | State::Reading | State::Waiting) {
+            if !self.is_ahead() {
+                return Action::Drained;
+            }
+            self.state = State::Committing;
+        }
         match self.state {
             State::Starting | State::BackingOff => Action::Start,
             State::Reading => Action::Read(self.next),
@@ -203,7 +224,7 @@ impl Consumer {
             State::Committing => Action::Commit(self.next),
             State::Waiting if self.draining => Action::Drained,
             State::Waiting => {
-                let due = (self.durable && self.next > self.committed).then(|| {
+                let due = self.is_ahead().then(|| {
                     self.committed_at.saturating_add(self.settings.commit_every).saturating_sub(now)
                 });
                 Action::Wait(self.next, due)
@@ -247,6 +268,9 @@ impl Consumer {
         self.next = self.planned.next.take().unwrap_or(self.next);
         self.finished.append(&mut self.planned.outcomes);
         self.refused = false;
+        if self.leaving {
+            self.rest.clear();
+        }
         match self.rest.pop_front() {
             Some(first) => self.take(vec![first], decide),
             None if self.commit_due(now) => self.state = State::Committing,
@@ -256,9 +280,13 @@ impl Consumer {
 
     fn commit_due(&self, now: Duration) -> bool {
         let elapsed = now.saturating_sub(self.committed_at) >= self.settings.commit_every;
-        self.durable
-            && self.next > self.committed
-            && (elapsed || (self.draining && self.state == State::Waiting))
+        self.is_ahead() && (elapsed || (self.draining && self.state == State::Waiting))
+    }
+
+    /// Whether there is something to commit. After a gap that can be an earlier position: in a log that was made anew,
+    /// the old one would pass over what has not been read.
+    fn is_ahead(&self) -> bool {
+        self.durable && self.next != self.committed
     }
 
     fn failed(&mut self, error: Error, now: Duration, random: u64, decide: &dyn Decide) -> Action {

@@ -6,11 +6,13 @@
 use std::future::Future;
 use std::pin::Pin;
 
+pub mod group;
 pub mod log;
 pub mod outbox;
 pub mod parking;
 pub mod store;
 
+pub use group::{Change, Membership};
 pub use log::{Append, Log, Read, ReadLimit, Record, Retention, Stored};
 pub use outbox::{Cursor, Outbox, Pending, Scan};
 pub use parking::{Parked, Parking};

@@ -18,5 +18,5 @@ mod topic;
 mod writer;
 
 pub use log::KafkaLog;
-pub use member::{Change, Member};
+pub use member::Member;
 pub use settings::{Compression, KafkaSettings, Mechanism, Sasl, Tls, TopicSettings};

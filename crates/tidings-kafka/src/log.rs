@@ -12,11 +12,12 @@ use tidings_core::{Code, Error, Offset, Partition, Position, Result, Time, Topic
 
 use crate::client::{self, Context, blocking};
 use crate::codec;
-use crate::reader::{Readers, keep_house, number, offset};
+use crate::reader::{Readers, Witness, Witnesses, keep_house, number, offset};
 use crate::settings::KafkaSettings;
 use crate::topic::Topics;
-use crate::writer::Writer;
+use crate::writer::{Addressed, Writer};
 
+mod parking;
 mod read;
 mod retain;
 mod wait;
@@ -72,6 +73,10 @@ impl KafkaLog {
         &self.context
     }
 
+    pub(crate) fn witnesses(&self) -> &Arc<Witnesses> {
+        &self.readers.witnesses
+    }
+
     pub(crate) fn on_broker(&self, topic: &Topic) -> String {
         self.topics.names().on_broker(topic)
     }
@@ -79,10 +84,16 @@ impl KafkaLog {
     /// A list of these positions as the client wants it.
     pub(crate) fn listed(&self, positions: &[Position]) -> Result<TopicPartitionList> {
         let mut list = TopicPartitionList::with_capacity(positions.len());
-        for Position { partition, offset } in positions {
+        for position in positions {
+            let Position { partition, offset } = position;
             let at = At::Offset(i64::try_from(offset.0).unwrap_or(i64::MAX));
-            list.add_partition_offset(&self.on_broker(&partition.topic), number(partition), at)
+            let mut element = list.add_partition(&self.on_broker(&partition.topic), number(partition));
+            element
+                .set_offset(at)
                 .map_err(|error| self.context.trouble.fault(partition.to_string(), &error))?;
+            if let Some(before) = self.readers.witnesses.before(position) {
+                element.set_metadata(before.text());
+            }
         }
         Ok(list)
     }
@@ -132,7 +143,13 @@ impl Log for KafkaLog {
                 return Ok(());
             }
             self.check(batch).await?;
-            self.writer.append(batch, self.topics.names()).await
+            let names = self.topics.names();
+            let addressed = batch.iter().map(|append| {
+                let topic = &append.partition.topic;
+                let out = codec::encode(&append.record, &names.source(topic))?;
+                Ok(Addressed { topic: names.on_broker(topic), partition: number(&append.partition), out })
+            });
+            self.writer.append(addressed).await
         })
     }
 
@@ -206,16 +223,17 @@ impl Log for KafkaLog {
 }
 
 impl KafkaLog {
-    /// Commits through this client, as the member that it is, if it is one.
+    /// Commits through this client, from outside. If one of several positions is refused, this fails, although the
+    /// brokers may have recorded the others.
     pub(crate) async fn commit_by<C: rdkafka::consumer::ConsumerContext + 'static>(
         &self,
         group: &str,
         client: Arc<BaseConsumer<C>>,
         list: TopicPartitionList,
     ) -> Result<()> {
-        let trouble = self.context.trouble.clone();
+        let (trouble, timeout) = (self.context.trouble.clone(), self.settings.timeout);
         let what = format!("the positions of the group {group} cannot be committed");
-        blocking(&self.context.trouble, self.settings.timeout, &what.clone(), move || {
+        blocking(&self.context.trouble, timeout, &what.clone(), move || {
             client.commit(&list, CommitMode::Sync).map_err(|error| trouble.fault(what, &error))
         })
         .await
@@ -230,6 +248,7 @@ impl KafkaLog {
     ) -> Result<Vec<Option<Offset>>> {
         let (trouble, timeout) = (self.context.trouble.clone(), self.settings.timeout);
         let names: Vec<_> = partitions.iter().map(|p| (self.on_broker(&p.topic), number(p))).collect();
+        let (witnesses, own) = (self.readers.witnesses.clone(), partitions.to_vec());
         let what = format!("the positions of the group {group} cannot be asked for");
         blocking(&self.context.trouble, timeout, &what.clone(), move || {
             let mut list = TopicPartitionList::new();
@@ -240,11 +259,17 @@ impl KafkaLog {
                 client.committed_offsets(list, timeout).map_err(|error| trouble.fault(&what, &error))?;
             names
                 .iter()
-                .map(|(topic, index)| {
+                .zip(&own)
+                .map(|((topic, index), partition)| {
                     let Some(found) = found.find_partition(topic, *index) else { return Ok(None) };
                     found.error().map_err(|error| trouble.fault(&what, &error))?;
                     Ok(match found.offset() {
-                        At::Offset(raw) => Some(offset(raw)),
+                        At::Offset(raw) => {
+                            if let Some(before) = Witness::of(&found) {
+                                witnesses.learn(partition, offset(raw), before);
+                            }
+                            Some(offset(raw))
+                        }
                         _ => None,
                     })
                 })

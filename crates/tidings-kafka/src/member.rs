@@ -4,55 +4,38 @@
 //! is given back only after its driver has said so, or after a while, so that its last positions can be committed. A
 //! commit carries the generation of the membership; the brokers refuse one of a member that has been replaced.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use rdkafka::Offset as At;
-use rdkafka::TopicPartitionList;
-use rdkafka::client::ClientContext;
-use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::KafkaError;
-use rdkafka::types::RDKafkaRespErr;
-use tidings_core::port::{Append, Boxed, Log, Read, ReadLimit, Retention};
+use tidings_core::port::{
+    Append, Boxed, Change, Log, Membership, Parked, Parking, Read, ReadLimit, Retention,
+};
 use tidings_core::{Code, Error, Offset, Partition, Position, Result, Time, Topic, name};
 use tokio::sync::mpsc;
 
-use crate::client::{self, Context};
+use crate::client::{self, blocking};
 use crate::log::KafkaLog;
 
-/// What happened to this member's share.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Change {
-    /// These partitions are this member's from now on; begin at these positions, which are the group's committed ones,
-    /// or the beginning.
-    Assigned(Vec<Position>),
-    /// These are being taken away: stop, commit, then [`Member::release`] them. Others wait for that.
-    Revoked(Vec<Partition>),
-    /// These were taken away already, and somebody else may have them: stop. Commits are refused.
-    Lost(Vec<Partition>),
-}
+mod rebalance;
+mod seat;
+
+use rebalance::{Rebalances, Told};
+use seat::Seat;
 
 /// One member of a group. Dropping it leaves the group.
 pub struct Member {
     group: String,
     log: Arc<KafkaLog>,
     seat: Arc<Seat>,
-    consumer: Arc<BaseConsumer<Rebalances>>,
-    changes: tokio::sync::Mutex<mpsc::UnboundedReceiver<Change>>,
-    stop: Option<Sender<()>>,
+    client: Client,
+    changes: tokio::sync::Mutex<mpsc::UnboundedReceiver<Told>>,
 }
 
-/// What this member holds.
-#[derive(Default)]
-struct Seat {
-    held: Mutex<BTreeSet<Partition>>,
-    /// Those being taken away, and whom to tell once they are released.
-    leaving: Mutex<Option<(BTreeSet<Partition>, Sender<()>)>>,
-}
+/// The client, until the group was left.
+type Client = Arc<Mutex<Option<Arc<BaseConsumer<Rebalances>>>>>;
 
 impl KafkaLog {
     /// Joins a group that shares these topics. The topics must exist: ask for their partitions first.
@@ -64,8 +47,14 @@ impl KafkaLog {
         let (told, changes) = mpsc::unbounded_channel();
         let names = topics.iter().map(|topic| (self.on_broker(topic), topic.clone())).collect();
         let patience = self.settings().timeout;
-        let context =
-            Rebalances { context: self.context().clone(), seat: seat.clone(), told, names, patience };
+        let context = Rebalances {
+            context: self.context().clone(),
+            witnesses: self.witnesses().clone(),
+            seat: seat.clone(),
+            told,
+            names,
+            patience,
+        };
         let fault = |what: &str, error: &KafkaError| self.context().trouble.fault(what, error);
         let consumer = client::grouping(self.settings(), group).create_with_context(context);
         let consumer: Arc<BaseConsumer<Rebalances>> =
@@ -73,67 +62,31 @@ impl KafkaLog {
         let wanted: Vec<_> = topics.iter().map(|topic| self.on_broker(topic)).collect();
         let wanted: Vec<_> = wanted.iter().map(String::as_str).collect();
         consumer.subscribe(&wanted).map_err(|error| fault("the topics cannot be followed", &error))?;
-        let (stop, stopped) = channel();
-        let polled = consumer.clone();
-        std::thread::spawn(move || poll(&polled, &stopped));
+        let client: Client = Arc::new(Mutex::new(Some(consumer)));
+        let (polled, kept) = (client.clone(), seat.clone());
+        std::thread::spawn(move || poll(&polled, &kept));
         let (group, changes) = (group.to_owned(), tokio::sync::Mutex::new(changes));
-        Ok(Member { group, log: self.clone(), seat, consumer, changes, stop: Some(stop) })
+        Ok(Member { group, log: self.clone(), seat, client, changes })
     }
 }
 
 /// Rebalances happen while somebody polls. Nothing is fetched here: drivers read by position.
-fn poll(consumer: &BaseConsumer<Rebalances>, stopped: &Receiver<()>) {
+fn poll(client: &Client, seat: &Seat) {
     const EVERY: Duration = Duration::from_millis(50);
-    while !matches!(stopped.try_recv(), Err(std::sync::mpsc::TryRecvError::Disconnected)) {
+    while !seat.has_left() {
+        let Some(consumer) = lock(client).clone() else { return };
         let _ = consumer.poll(EVERY);
     }
+    // Its end leaves the group, and waits for an answer.
+    let last = lock(client).take();
+    drop(last);
 }
 
 impl Member {
-    /// The next change of this member's share. Dropping it is safe: no change is lost.
-    ///
-    /// Errors: [`Code::STOPPING`] once the group was left.
-    pub async fn changed(&self) -> Result<Change> {
-        let mut changes = self.changes.lock().await;
-        let Some(change) = changes.recv().await else {
-            return Err(Error::new(Code::STOPPING, format!("the group {} was left", self.group)));
-        };
-        Ok(change)
-    }
-
     /// The partitions that this member holds, also those being taken away.
     #[must_use]
     pub fn held(&self) -> Vec<Partition> {
-        let mut held: Vec<_> = self.seat.lock().iter().cloned().collect();
-        held.extend(self.seat.leaving().iter().flat_map(|(leaving, _)| leaving.iter().cloned()));
-        held
-    }
-
-    /// The driver of these partitions has stopped and committed: they may go to others.
-    pub fn release(&self, partitions: &[Partition]) {
-        let mut leaving = self.seat.leaving();
-        if let Some((left, done)) = &mut *leaving {
-            left.retain(|partition| !partitions.contains(partition));
-            if left.is_empty() {
-                let _ = done.send(());
-                *leaving = None;
-            }
-        }
-    }
-
-    /// Records positions of partitions that this member holds.
-    ///
-    /// Errors: [`Code::FENCED`] if it does not hold one of them any more; then nothing was recorded.
-    pub async fn commit(&self, positions: &[Position]) -> Result<()> {
-        if positions.is_empty() {
-            return Ok(());
-        }
-        let held = self.held();
-        if let Some(lost) = positions.iter().find(|position| !held.contains(&position.partition)) {
-            let what = format!("{} is no longer this member's in the group {}", lost.partition, self.group);
-            return Err(Error::new(Code::FENCED, what));
-        }
-        self.log.commit_by(&self.group, self.consumer.clone(), self.log.listed(positions)?).await
+        self.seat.held()
     }
 
     /// The log that it reads.
@@ -141,19 +94,89 @@ impl Member {
     pub fn log(&self) -> &Arc<KafkaLog> {
         &self.log
     }
+
+    async fn commit_held(&self, positions: &[Position]) -> Result<()> {
+        if positions.is_empty() {
+            return Ok(());
+        }
+        let group = self.group.clone();
+        let fenced = move |what: &str| Error::new(Code::FENCED, format!("{what} in the group {group}"));
+        let tickets = self.seat.tickets(positions.iter().map(|position| &position.partition));
+        let tickets = tickets.map_err(|lost| fenced(&format!("{lost} is no longer this member's")))?;
+        let client = lock(&self.client).clone();
+        let Some(client) = client else { return Err(fenced("this member is no longer")) };
+        let (seat, list) = (self.seat.clone(), self.log.listed(positions)?);
+        let trouble = self.log.context().trouble.clone();
+        let what = format!("the positions of the group {} cannot be committed", self.group);
+        let timeout = self.patience();
+        blocking(&self.log.context().trouble, timeout, &what.clone(), move || {
+            let Some(_in_flight) = seat.begin(&tickets) else {
+                return Err(fenced("a partition was taken away meanwhile"));
+            };
+            match client.commit(&list, CommitMode::Sync) {
+                Ok(()) => Ok(()),
+                // The group moved on while this was under way, and the partitions stayed: the next try says so.
+                Err(error) if trouble.fault("", &error).code() == Code::FENCED && seat.holds(&tickets) => {
+                    Err(Error::new(Code::KAFKA_NOT_READY, what).because(error))
+                }
+                Err(error) => Err(trouble.fault(what, &error)),
+            }
+        })
+        .await
+    }
+}
+
+impl Membership for Member {
+    fn changed(&self) -> Boxed<'_, Result<Change>> {
+        Box::pin(async move {
+            let mut changes = self.changes.lock().await;
+            match changes.recv().await {
+                Some(Told::Assigned(positions, number)) => {
+                    self.seat.hear(positions.iter().map(|position| &position.partition), number);
+                    Ok(Change::Assigned(positions))
+                }
+                Some(Told::Revoked(partitions)) => Ok(Change::Revoked(partitions)),
+                Some(Told::Lost(partitions)) => Ok(Change::Lost(partitions)),
+                left => {
+                    changes.close();
+                    let error = Error::new(Code::STOPPING, format!("the group {} was left", self.group));
+                    Err(match left {
+                        Some(Told::Left(Some(why))) => error.because(why),
+                        _ => error,
+                    })
+                }
+            }
+        })
+    }
+
+    fn release(&self, partitions: &[Partition]) {
+        self.seat.release(partitions);
+    }
+
+    fn commit<'a>(&'a self, positions: &'a [Position]) -> Boxed<'a, Result<()>> {
+        Box::pin(self.commit_held(positions))
+    }
+
+    fn patience(&self) -> Duration {
+        self.log.settings().timeout
+    }
+
+    fn leave(&self) {
+        self.seat.leave();
+        if let Some(client) = &*lock(&self.client) {
+            client.context().left();
+        }
+    }
 }
 
 impl Drop for Member {
     fn drop(&mut self) {
-        self.stop = None;
-        *self.seat.leaving() = None;
-        let consumer = self.consumer.clone();
-        // Leaving the group waits for an answer.
-        std::thread::spawn(move || {
-            consumer.unsubscribe();
-            drop(consumer);
-        });
+        self.leave();
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A driver takes a member for its log: positions are committed as the member that it is.
@@ -184,7 +207,7 @@ impl Log for Member {
 
     fn commit<'a>(&'a self, group: &'a str, positions: &'a [Position]) -> Boxed<'a, Result<()>> {
         if group == self.group {
-            Box::pin(Self::commit(self, positions))
+            Box::pin(self.commit_held(positions))
         } else {
             self.log.commit(group, positions)
         }
@@ -203,6 +226,16 @@ impl Log for Member {
     }
 }
 
+impl Parking for Member {
+    fn park<'a>(&'a self, group: &'a str, parked: &'a [Parked]) -> Boxed<'a, Result<()>> {
+        self.log.park(group, parked)
+    }
+
+    fn parked<'a>(&'a self, group: &'a str, limit: usize) -> Boxed<'a, Result<(Vec<Parked>, u64)>> {
+        self.log.parked(group, limit)
+    }
+}
+
 impl fmt::Debug for Member {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Member")
@@ -212,106 +245,5 @@ impl fmt::Debug for Member {
     }
 }
 
-impl Seat {
-    fn lock(&self) -> MutexGuard<'_, BTreeSet<Partition>> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn leaving(&self) -> MutexGuard<'_, Option<(BTreeSet<Partition>, Sender<()>)>> {
-        self.leaving.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Hears of rebalances, on the thread that polls.
-struct Rebalances {
-    context: Context,
-    seat: Arc<Seat>,
-    told: mpsc::UnboundedSender<Change>,
-    names: BTreeMap<String, Topic>,
-    /// How long others wait for this member to let go.
-    patience: Duration,
-}
-
-impl Rebalances {
-    fn partitions(&self, list: &TopicPartitionList) -> Vec<Partition> {
-        let elements = list.elements();
-        let named = elements.iter().filter_map(|element| {
-            let topic = self.names.get(element.topic())?.clone();
-            Some(Partition { topic, index: u32::try_from(element.partition()).ok()? })
-        });
-        named.collect()
-    }
-
-    fn assign(&self, consumer: &BaseConsumer<Self>, list: &mut TopicPartitionList) {
-        let partitions = self.partitions(list);
-        let positions = self.committed(consumer, list, &partitions);
-        // From the head, and paused: this client only keeps the seat.
-        let _ = list.set_all_offsets(At::End);
-        if consumer.incremental_assign(list).is_err() {
-            return;
-        }
-        let _ = consumer.pause(list);
-        self.seat.lock().extend(partitions);
-        if !positions.is_empty() {
-            let _ = self.told.send(Change::Assigned(positions));
-        }
-    }
-
-    /// Where the group stands. What cannot be asked for now begins at the beginning: it is applied again, never missed.
-    fn committed(
-        &self,
-        consumer: &BaseConsumer<Self>,
-        list: &TopicPartitionList,
-        partitions: &[Partition],
-    ) -> Vec<Position> {
-        let ask = || consumer.committed_offsets(list.clone(), self.patience).ok();
-        let found = ask().or_else(ask);
-        let elements = found.as_ref().map(TopicPartitionList::elements).unwrap_or_default();
-        let known = self.partitions(found.as_ref().unwrap_or(list));
-        let position = |partition: &Partition| {
-            let place = known.iter().position(|known| known == partition);
-            let at = place.and_then(|place| elements.get(place)).map(|element| element.offset());
-            let offset = match at {
-                Some(At::Offset(raw)) => crate::reader::offset(raw),
-                _ => Offset(0),
-            };
-            Position { partition: partition.clone(), offset }
-        };
-        partitions.iter().map(position).collect()
-    }
-
-    fn revoke(&self, consumer: &BaseConsumer<Self>, list: &TopicPartitionList) {
-        let partitions = self.partitions(list);
-        self.seat.lock().retain(|held| !partitions.contains(held));
-        if consumer.assignment_lost() {
-            let _ = self.told.send(Change::Lost(partitions));
-        } else if !partitions.is_empty() {
-            let (done, released) = channel();
-            *self.seat.leaving() = Some((partitions.iter().cloned().collect(), done));
-            if self.told.send(Change::Revoked(partitions)).is_ok() {
-                let _ = released.recv_timeout(self.patience);
-            }
-            *self.seat.leaving() = None;
-        }
-        let _ = consumer.incremental_unassign(list);
-    }
-}
-
-impl ClientContext for Rebalances {
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        self.context.log(level, facility, message);
-    }
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        self.context.error(error, reason);
-    }
-}
-
-impl ConsumerContext for Rebalances {
-    fn rebalance(&self, consumer: &BaseConsumer<Self>, kind: RDKafkaRespErr, list: &mut TopicPartitionList) {
-        match kind {
-            RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => self.assign(consumer, list),
-            _ => self.revoke(consumer, list),
-        }
-    }
-}
+#[cfg(test)]
+mod tests;

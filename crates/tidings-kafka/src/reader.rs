@@ -20,9 +20,11 @@ use crate::fault::code_of;
 use crate::topic::Names;
 
 mod follow;
+mod witness;
 
 use follow::Reader;
 pub(crate) use follow::Step;
+pub(crate) use witness::{Witness, Witnesses};
 
 /// A reader that nobody has used for so long gives its place back.
 const IDLE: Duration = Duration::from_secs(30);
@@ -37,6 +39,7 @@ pub(crate) struct Readers {
     pub(crate) timeout: Duration,
     pub(crate) names: Names,
     pub(crate) limits: Limits,
+    pub(crate) witnesses: Arc<Witnesses>,
     config: ClientConfig,
     most: usize,
     pool: Mutex<Pool>,
@@ -71,7 +74,8 @@ impl Readers {
         limits: Limits,
         (config, most): (ClientConfig, usize),
     ) -> Self {
-        Self { asking, context, timeout, names, limits, config, most, pool: Mutex::default() }
+        let witnesses = Arc::default();
+        Self { asking, context, timeout, names, limits, witnesses, config, most, pool: Mutex::default() }
     }
 
     /// The reader that goes on at this position, or a new one.
@@ -87,7 +91,9 @@ impl Readers {
             if at.offset < earliest || at.offset > head {
                 return Ok(Opened::Gap(earliest));
             }
-            let reader = readers.follow(&at)?;
+            // What stood before it may be gone by now, and with it the proof.
+            let before = readers.witnesses.before(&at).filter(|_| earliest < at.offset);
+            let reader = readers.follow(&at, before)?;
             Ok(Opened::Reader(Lease::of(reader, &readers), Some(head)))
         })
         .await
@@ -121,7 +127,7 @@ impl Readers {
     }
 
     /// Starts a reader. Blocks.
-    fn follow(self: &Arc<Self>, at: &Position) -> Result<Reader> {
+    fn follow(self: &Arc<Self>, at: &Position, before: Option<Witness>) -> Result<Reader> {
         let client = self.client_for(&at.partition)?;
         let fault = |error| self.context.trouble.fault(format!("{at} cannot be followed"), &error);
         let topic = self.names.on_broker(&at.partition.topic);
@@ -129,13 +135,17 @@ impl Readers {
             // The queue comes first, so that no record goes to the client's common one.
             let queue = client.consumer.split_partition_queue(&topic, number(&at.partition));
             let mut list = TopicPartitionList::new();
-            let from = At::Offset(i64::try_from(at.offset.0).unwrap_or(i64::MAX));
+            let from = at.offset.0 - u64::from(before.is_some() && at.offset.0 > 0);
+            let from = At::Offset(i64::try_from(from).unwrap_or(i64::MAX));
             list.add_partition_offset(&topic, number(&at.partition), from).map_err(fault)?;
             client.consumer.incremental_assign(&list).map_err(fault)?;
             queue.ok_or_else(|| Error::new(Code::DEFECT, format!("{at} has no queue")))
         };
         match start() {
-            Ok(queue) => Ok(Reader::new(client, queue, topic.clone(), at.clone(), self.limits)),
+            Ok(queue) => {
+                let known = (self.witnesses.clone(), before);
+                Ok(Reader::new(client, queue, topic.clone(), at.clone(), self.limits, known))
+            }
             Err(error) => {
                 client.stop(&topic, &at.partition);
                 Err(error)

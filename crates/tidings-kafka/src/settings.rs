@@ -26,6 +26,8 @@ pub struct KafkaSettings {
     pub timeout: Duration,
     /// How long an append may take, with every retry. After it nobody can say whether it was done.
     pub append_timeout: Duration,
+    /// How long after it was last looked at a topic that is written to is checked again.
+    pub check_every: Duration,
     /// How long a record may wait for others to be sent with it.
     pub linger: Duration,
     /// How batches are compressed.
@@ -47,7 +49,7 @@ pub struct KafkaSettings {
 pub struct TopicSettings {
     /// Whether a topic that is missing is created.
     pub create: bool,
-    /// How many partitions a new topic gets, and the least that an existing one must have.
+    /// How many partitions a topic has. A new one gets so many; one that has another number is refused.
     pub partitions: u32,
     /// How many replicas a new topic gets; `None` leaves it to the brokers.
     pub replicas: Option<u16>,
@@ -117,6 +119,7 @@ impl KafkaSettings {
             topics: TopicSettings::default(),
             timeout: Duration::from_secs(10),
             append_timeout: Duration::from_secs(30),
+            check_every: Duration::from_secs(60),
             linger: Duration::ZERO,
             compression: Compression::None,
             queue_bytes: 16 << 20,

@@ -8,6 +8,8 @@ use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, Top
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::metadata::MetadataBroker;
+use tidings_core::error::Kind;
 use tidings_core::{Code, Error, Result, Topic};
 use tokio::time::{Instant, sleep};
 
@@ -47,7 +49,7 @@ pub(crate) struct Topics {
     client: Arc<BaseConsumer<Context>>,
     /// Changes it; made when it is first needed.
     admin: OnceLock<AdminClient<Context>>,
-    known: Mutex<BTreeMap<Topic, u32>>,
+    known: Mutex<BTreeMap<Topic, Known>>,
 }
 
 impl Topics {
@@ -67,42 +69,54 @@ impl Topics {
 
     /// The topics that were asked for, with their number of partitions.
     pub(crate) fn known(&self) -> Vec<(Topic, u32)> {
-        self.lock().iter().map(|(topic, count)| (topic.clone(), *count)).collect()
+        self.lock().iter().map(|(topic, known)| (topic.clone(), known.partitions)).collect()
     }
 
-    /// The number of partitions of a topic that was asked for; asks if it was not.
+    /// The number of partitions of a topic that is written to; looks at the topic again now and then. Somebody may have
+    /// changed it, or made it anew.
     pub(crate) async fn count(&self, topic: &Topic) -> Result<u32> {
         let known = self.lock().get(topic).copied();
         match known {
-            Some(count) => Ok(count),
+            Some(known) if known.checked.elapsed() < self.settings.check_every => Ok(known.partitions),
+            Some(known) => match self.partitions(topic).await {
+                // What cannot be asked for now is asked for at the next append, which says better what is wrong.
+                Err(error) if error.kind() == Kind::Retry => Ok(known.partitions),
+                checked => checked,
+            },
             None => self.partitions(topic).await,
         }
     }
 
     /// The number of partitions of a topic, which is created if it may be, and checked.
     pub(crate) async fn partitions(&self, topic: &Topic) -> Result<u32> {
-        let found = match self.look(topic).await? {
+        let name = self.names.on_broker(topic);
+        let demand = Demand { partitions: self.settings.topics.partitions, keep: Keep::Declared };
+        let found = self.ensure(&name, demand).await?;
+        let known = Known { partitions: found, checked: Instant::now() };
+        self.lock().insert(topic.clone(), known);
+        Ok(found)
+    }
+
+    /// Creates the topic if it may be, and checks it; its number of partitions.
+    pub(crate) async fn ensure(&self, name: &str, demand: Demand) -> Result<u32> {
+        let found = match self.look(name).await? {
             Some(found) => found,
             None if !self.settings.topics.create => {
-                let what = format!("the topic {} does not exist", self.names.on_broker(topic));
+                let what = format!("the topic {name} does not exist");
                 return Err(Error::new(Code::KAFKA_TOPIC_MISSING, what));
             }
             None => {
-                self.create(topic).await?;
-                self.until_there(topic).await?
+                self.create(name, demand).await?;
+                self.until_there(name).await?
             }
         };
-        let known = self.lock().get(topic).copied();
-        fit::check_partitions(&self.names.on_broker(topic), found.partitions, known, &self.settings.topics)?;
-        if known.is_none() {
-            self.check(topic, found.replicas).await?;
-            self.lock().insert(topic.clone(), found.partitions);
-        }
+        fit::check_partitions(name, found.partitions, demand.partitions)?;
+        self.check(name, demand.keep, found.replicas).await?;
         Ok(found.partitions)
     }
 
-    async fn look(&self, topic: &Topic) -> Result<Option<Found>> {
-        let (client, name) = (self.client.clone(), self.names.on_broker(topic));
+    pub(crate) async fn look(&self, name: &str) -> Result<Option<Found>> {
+        let (client, name) = (self.client.clone(), name.to_owned());
         let (trouble, timeout) = (self.context.trouble.clone(), self.settings.timeout);
         let what = format!("the topic {name} cannot be looked up");
         blocking(&self.context.trouble, timeout, &what.clone(), move || {
@@ -128,14 +142,17 @@ impl Topics {
         .await
     }
 
-    async fn create(&self, topic: &Topic) -> Result<()> {
-        let wanted = &self.settings.topics;
-        let name = self.names.on_broker(topic);
+    async fn create(&self, name: &str, demand: Demand) -> Result<()> {
         let what = format!("the topic {name} cannot be created");
-        let replicas = wanted.replicas.map_or(-1, i32::from);
-        let count = i32::try_from(wanted.partitions).unwrap_or(i32::MAX);
-        let configs = fit::wanted(&self.settings);
-        let mut new = NewTopic::new(&name, count, TopicReplication::Fixed(replicas));
+        let wanted = &self.settings.topics;
+        let count = i32::try_from(demand.partitions).unwrap_or(i32::MAX);
+        let replicas = match wanted.replicas {
+            Some(replicas) => Some(i64::from(replicas)),
+            None => self.usual_replicas().await,
+        };
+        let configs = fit::wanted(&self.settings, demand.keep, replicas);
+        let fixed = TopicReplication::Fixed(wanted.replicas.map_or(-1, i32::from));
+        let mut new = NewTopic::new(name, count, fixed);
         for (key, value) in &configs {
             new = new.set(key, value);
         }
@@ -150,17 +167,30 @@ impl Topics {
         Err(self.context.trouble.fault(what, &error))
     }
 
-    async fn until_there(&self, topic: &Topic) -> Result<Found> {
+    /// How many replicas the brokers give to a topic by themselves, if they tell. The check of the new topic decides.
+    async fn usual_replicas(&self) -> Option<i64> {
+        let (client, timeout) = (self.client.clone(), self.settings.timeout);
+        let broker = blocking(&self.context.trouble, timeout, "", move || {
+            let metadata = client.fetch_metadata(None, timeout).ok();
+            Ok(metadata.and_then(|metadata| metadata.brokers().first().map(MetadataBroker::id)))
+        });
+        let asked = [ResourceSpecifier::Broker(broker.await.ok()??)];
+        let described = self.admin().ok()?.describe_configs(&asked, &self.options()).await.ok()?;
+        let resource = described.into_iter().next()?.ok()?;
+        resource.get("default.replication.factor")?.value.as_deref()?.parse().ok()
+    }
+
+    async fn until_there(&self, name: &str) -> Result<Found> {
         let deadline = Instant::now() + self.settings.timeout;
         let mut pause = Duration::from_millis(5);
         loop {
-            match self.look(topic).await {
-                Ok(Some(found)) if found.is_led && self.is_led(topic, found.partitions).await => {
+            match self.look(name).await {
+                Ok(Some(found)) if found.is_led && self.is_led(name, found.partitions).await => {
                     return Ok(found);
                 }
                 Err(error) if error.code() != Code::KAFKA_NOT_READY => return Err(error),
                 _ if Instant::now() > deadline => {
-                    let what = format!("the new topic {} has no leader", self.names.on_broker(topic));
+                    let what = format!("the new topic {name} has no leader");
                     return Err(Error::new(Code::KAFKA_NOT_READY, what));
                 }
                 _ => sleep(pause).await,
@@ -170,8 +200,8 @@ impl Topics {
     }
 
     /// Whether the leaders know that they are. The cluster says so a little earlier.
-    async fn is_led(&self, topic: &Topic, partitions: u32) -> bool {
-        let (client, name) = (self.client.clone(), self.names.on_broker(topic));
+    async fn is_led(&self, name: &str, partitions: u32) -> bool {
+        let (client, name) = (self.client.clone(), name.to_owned());
         let timeout = self.settings.timeout;
         let asked = blocking(&self.context.trouble, timeout, "", move || {
             Ok((0..partitions).all(|index| {
@@ -182,15 +212,14 @@ impl Topics {
         asked.await.unwrap_or(false)
     }
 
-    async fn check(&self, topic: &Topic, replicas: usize) -> Result<()> {
-        let name = self.names.on_broker(topic);
+    async fn check(&self, name: &str, keep: Keep, replicas: usize) -> Result<()> {
         let what = format!("the settings of the topic {name} cannot be read");
-        let asked = [ResourceSpecifier::Topic(&name)];
+        let asked = [ResourceSpecifier::Topic(name)];
         let described = self.admin()?.describe_configs(&asked, &self.options()).await;
         let error = match described.map(|described| described.into_iter().next()) {
             Ok(Some(Ok(resource))) => {
                 let value = |key: &str| resource.get(key).and_then(|entry| entry.value.as_deref());
-                return fit::check(&name, &self.settings, replicas, value);
+                return fit::check(name, &self.settings, (keep, replicas), value);
             }
             Ok(Some(Err(code))) => KafkaError::AdminOp(code),
             Ok(None) => KafkaError::AdminOp(RDKafkaErrorCode::UnknownTopicOrPartition),
@@ -213,12 +242,34 @@ impl Topics {
         AdminOptions::new().request_timeout(timeout).operation_timeout(timeout)
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<Topic, u32>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<Topic, Known>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-struct Found {
+/// What was seen of a topic, and when it was last found fit.
+#[derive(Clone, Copy)]
+struct Known {
+    partitions: u32,
+    checked: Instant,
+}
+
+/// What a topic is for.
+#[derive(Clone, Copy)]
+pub(crate) struct Demand {
+    pub(crate) partitions: u32,
+    pub(crate) keep: Keep,
+}
+
+/// How long its records must be kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Keep {
+    /// As the settings declare.
+    Declared,
+    Forever,
+}
+
+pub(crate) struct Found {
     partitions: u32,
     /// Of the partition that has the fewest.
     replicas: usize,

@@ -15,13 +15,19 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::DeliveryResult;
 use rdkafka::producer::{BaseRecord, Producer, ProducerContext, PurgeConfig, ThreadedProducer};
 use tidings_core::Result;
-use tidings_core::port::Append;
 use tokio::sync::Notify;
 
 use crate::client::Context;
-use crate::codec;
+use crate::codec::Outgoing;
 use crate::fault::Trouble;
-use crate::topic::Names;
+
+/// A record, and where it goes.
+pub(crate) struct Addressed<'a> {
+    /// As the brokers call it.
+    pub(crate) topic: String,
+    pub(crate) partition: i32,
+    pub(crate) out: Outgoing<'a>,
+}
 
 /// The producer in use, and how to make the next.
 pub(crate) struct Writer {
@@ -57,11 +63,11 @@ impl Writer {
     }
 
     /// Appends records that were checked.
-    pub(crate) async fn append(&self, batch: &[Append], names: &Names) -> Result<()> {
+    pub(crate) async fn append<'a>(&self, batch: impl Iterator<Item = Result<Addressed<'a>>>) -> Result<()> {
         let live = self.live()?;
         let flight = Arc::new(Flight::default());
         let sent = tokio::time::timeout(self.deadline, async {
-            self.send(&live, batch, names, &flight).await?;
+            self.send(&live, batch, &flight).await?;
             flight.landed(None);
             flight.done.notified().await;
             Ok(())
@@ -80,18 +86,16 @@ impl Writer {
     }
 
     /// Hands the records to the producer, in order; waits for room in its queue.
-    async fn send(
+    async fn send<'a>(
         &self,
         live: &Arc<Live>,
-        batch: &[Append],
-        names: &Names,
+        batch: impl Iterator<Item = Result<Addressed<'a>>>,
         flight: &Arc<Flight>,
     ) -> Result<()> {
-        for append in batch {
-            let topic = names.on_broker(&append.partition.topic);
-            let out = codec::encode(&append.record, &names.source(&append.partition.topic))?;
+        for addressed in batch {
+            let Addressed { topic, partition, out } = addressed?;
             let mut record = BaseRecord::<str, [u8], _>::with_opaque_to(&topic, flight.clone())
-                .partition(i32::try_from(append.partition.index).unwrap_or(i32::MAX))
+                .partition(partition)
                 .headers(out.headers);
             (record.key, record.payload) = (out.key, out.body);
             loop {

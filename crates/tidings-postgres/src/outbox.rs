@@ -113,6 +113,16 @@ enum Engine {
     Decode(Box<Stream>),
 }
 
+impl Engine {
+    /// Whether the table has something for it.
+    async fn is_behind(&self, control: &Control) -> Result<bool> {
+        match self {
+            Self::Claim(claim) => claim.is_behind(control).await,
+            Self::Decode(stream) => stream.is_behind(control).await,
+        }
+    }
+}
+
 impl PostgresOutbox {
     /// Opens the outbox of this database and takes the lead.
     ///
@@ -241,12 +251,14 @@ impl Core {
         }
         let (mut pause, most) = POLL;
         match &mut session.engine {
-            Engine::Decode(stream) => stream.wait(window, &reading, after, deadline).await,
-            Engine::Claim(claim) => loop {
+            Engine::Decode(stream) if !stream.is_catching_up() => {
+                stream.wait(window, &reading, after, deadline).await
+            }
+            engine => loop {
                 let left = deadline.saturating_duration_since(Instant::now());
                 if left.is_zero() {
                     return Ok(false);
-                } else if claim.is_behind(&session.control).await? {
+                } else if engine.is_behind(&session.control).await? {
                     return Ok(true);
                 }
                 tokio::time::sleep(pause.min(left)).await;

@@ -27,6 +27,11 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Dev(dev::Args),
+    /// Serve one copy of a distributed run, as its process is told to
+    #[command(hide = true)]
+    DevCopy {
+        settings: std::path::PathBuf,
+    },
     CheckHistory(check_history::Args),
     Publish(publish::Args),
     Relay(relay::Args),
@@ -62,6 +67,7 @@ fn perform(command: Command) -> Result<ExitCode> {
         Command::Error(args) => error::run(&args),
         Command::Publish(args) => publish::run(&args),
         Command::Dev(args) => runtime()?.block_on(crate::dev::run(args.into())),
+        Command::DevCopy { settings } => runtime()?.block_on(crate::dev::run_copy(&settings)),
         Command::Relay(args) => runtime()?.block_on(relay::run(args)),
         Command::Outbox(args) => runtime()?.block_on(outbox::run(args)),
         Command::Doctor(args) => runtime()?.block_on(doctor::run(args)),

@@ -6,6 +6,7 @@
 //! - `baseline`: what was there before the run;
 //! - `client`: readers over real HTTP;
 //! - `http`, `console`: what can be seen from outside;
+//! - `distributed`: the same on PostgreSQL, Kafka and Redis, in several processes;
 //! - `report`: what is said at the end.
 
 use std::path::PathBuf;
@@ -17,12 +18,13 @@ use tidings_core::{Code, Error, Result};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::data_dir::{DataDir, RunningAt, TEMPORARY, io_fault};
+use crate::data_dir::{DataDir, Held, RunningAt, TEMPORARY, io_fault};
 
 mod baseline;
 mod client;
 mod clock;
 mod console;
+mod distributed;
 mod history;
 mod http;
 mod progress;
@@ -30,6 +32,8 @@ mod recorder;
 mod report;
 mod wiring;
 
+use distributed::Spread;
+pub(crate) use distributed::{Given, Wish, run_copy};
 use history::HistoryFile;
 use progress::Progress;
 use wiring::Wired;
@@ -53,6 +57,8 @@ pub(crate) struct Settings {
     pub(crate) port: u16,
     /// How many products a new catalogue has.
     pub(crate) products: u32,
+    /// On servers and in several processes, if that is asked for.
+    pub(crate) distributed: Option<Wish>,
 }
 
 /// How long a stop waits for what is under way.
@@ -97,20 +103,17 @@ async fn run_in(
     let address = local.map_err(|e| Error::new(Code::DEFECT, "the address is not known").because(e))?;
     let address = format!("http://{address}");
     eprintln!("tidings: opening {}", dir.path().display());
+    if let Some(wish) = &settings.distributed {
+        return run_distributed(settings, wish, &dir, listener, &address, history, asked, held).await;
+    }
     let wired = Wired::start(settings, &dir, listener, &address, history).await?;
     held.announce(&RunningAt { address: address.clone(), pid: std::process::id() })?;
-    greet(settings, &wired, &address)?;
+    greet(settings, wired.popular_sku(), settings.load * wiring::READS_PER_CHANGE, &address)?;
     let mut progress = Progress::new(settings.lasting);
-    let over = async {
-        match settings.lasting {
-            Some(lasting) => tokio::time::sleep(lasting).await,
-            None => std::future::pending().await,
-        }
-    };
     let failed = tokio::select! {
-        () = over => None,
+        () = over(settings.lasting) => None,
         () = asked.next() => None,
-        () = progress.show(&wired) => None,
+        () = progress.show(&wired.platform, &wired.recorder, wired.began) => None,
         error = wired.failed() => Some(error),
     };
     progress.clear();
@@ -133,6 +136,61 @@ async fn run_in(
     }
 }
 
+/// The same on servers, in several processes.
+#[expect(clippy::too_many_arguments, reason = "everything that was asked for before anything is started")]
+async fn run_distributed(
+    settings: &Settings,
+    wish: &Wish,
+    dir: &DataDir,
+    listener: TcpListener,
+    address: &str,
+    history: Option<HistoryFile>,
+    mut asked: Asked,
+    held: Held,
+) -> Result<report::Ended> {
+    let spread = tokio::select! {
+        started = Spread::start(settings, wish, dir, listener, address, history) => started?,
+        () = asked.next() => return Err(Error::new(Code::STOPPING, "stopped before everything had started")),
+    };
+    held.announce(&RunningAt { address: address.to_owned(), pid: std::process::id() })?;
+    let popular = spread.platform.experience().by_popularity().first();
+    greet(
+        settings,
+        popular.map_or("SKU-00001", |sku| sku.as_str()),
+        wish.copies * distributed::READS_PER_S,
+        address,
+    )?;
+    let mut progress = Progress::new(settings.lasting);
+    let failed = tokio::select! {
+        () = over(settings.lasting) => None,
+        () = asked.next() => None,
+        () = progress.show(&spread.platform, &spread.recorder, spread.began) => None,
+        error = spread.failed() => Some(error),
+    };
+    progress.clear();
+    if let Some(error) = &failed {
+        eprintln!("tidings: stopping: {error}");
+    }
+    let ended = tokio::select! {
+        ended = Box::pin(spread.stop()) => ended?,
+        () = asked.next() => {
+            return Err(Error::new(Code::STOPPING, "stopped at once, as asked for a second time"));
+        }
+    };
+    ended.tell(settings)?;
+    match failed {
+        Some(error) if ended.found.unwritten.is_none() => Err(error),
+        _ => Ok(ended),
+    }
+}
+
+async fn over(lasting: Option<Duration>) {
+    match lasting {
+        Some(lasting) => tokio::time::sleep(lasting).await,
+        None => std::future::pending().await,
+    }
+}
+
 async fn listen(port: u16) -> Result<TcpListener> {
     TcpListener::bind(("127.0.0.1", port)).await.map_err(|e| match e.kind() {
         std::io::ErrorKind::AddrInUse => {
@@ -142,11 +200,10 @@ async fn listen(port: u16) -> Result<TcpListener> {
     })
 }
 
-fn greet(settings: &Settings, wired: &Wired, address: &str) -> Result<()> {
-    let sku = wired.popular_sku();
+fn greet(settings: &Settings, sku: &str, reads_per_s: u32, address: &str) -> Result<()> {
     let load = match settings.load {
         0 => "no load".to_owned(),
-        n => format!("{n} changes/s, {} reads/s, 200 reads/s over HTTP", n * wiring::READS_PER_CHANGE),
+        n => format!("{n} changes/s, {} reads/s, 200 reads/s over HTTP", reads_per_s),
     };
     let until = match settings.lasting {
         Some(lasting) => format!("ends by itself after {}", crate::units::duration(lasting)),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use tidings_core::consumer::Settings;
-use tidings_core::port::{Log, Parking, Store};
+use tidings_core::port::{Log, Membership, Parking, Store};
 use tidings_core::{Event, Outcome, Partition, Position, Result, Time, Topic};
 use tokio::task::JoinSet;
 
@@ -13,6 +13,7 @@ use crate::running::{Running, Stopping, persist};
 mod builder;
 mod lane;
 mod rules;
+mod share;
 
 pub use builder::ConsumerBuilder;
 use lane::Lane;
@@ -36,6 +37,7 @@ pub trait Observer: Send + Sync {
     fn outcomes(&self, outcomes: &[(Arc<Event>, Outcome)]);
 
     /// Every store follows these positions from now on. Those that keep no position of their own have opened an epoch.
+    /// A consumer that shares a group's work says so of each share that it is given.
     fn began(&self, positions: &[Position]) {
         let _ = positions;
     }
@@ -60,6 +62,7 @@ pub struct Consumer {
     parking: Arc<dyn Parking>,
     topics: Vec<Topic>,
     start: Start,
+    member: Option<Arc<dyn Membership>>,
     settings: Settings,
     rules: Rules,
     stores: Vec<Arc<dyn Store>>,
@@ -130,16 +133,15 @@ impl Consumer {
     }
 
     async fn run(self: Arc<Self>, stopping: Stopping) -> Result<()> {
-        let positions = persist(|| Box::pin(self.positions())).await?;
-        let partitions: Vec<_> = positions.iter().map(|position| position.partition.clone()).collect();
-        // Only now: what was filled before these positions were found may have missed something.
-        for store in &self.stores {
-            persist(|| store.begin(&self.name, &partitions)).await?;
+        if let Some(member) = self.member.clone() {
+            return share::run(self, member, stopping).await;
         }
-        self.observers.iter().for_each(|observer| observer.began(&positions));
+        let positions = persist(|| Box::pin(self.positions())).await?;
+        self.begin(&positions).await?;
         let mut lanes = JoinSet::new();
         for position in positions {
-            lanes.spawn(Lane { consumer: self.clone(), position }.run(stopping.clone()));
+            let lane = Lane { consumer: self.clone(), position, leaving: Stopping::default() };
+            lanes.spawn(lane.run(stopping.clone()));
         }
         while let Some(ended) = lanes.join_next().await {
             match ended {
@@ -149,6 +151,23 @@ impl Consumer {
             }
         }
         Ok(())
+    }
+
+    /// Only now, when the positions are known: what was filled before they were found may have missed something.
+    async fn begin(&self, positions: &[Position]) -> Result<()> {
+        let partitions: Vec<_> = positions.iter().map(|position| position.partition.clone()).collect();
+        for store in &self.stores {
+            persist(|| store.begin(&self.name, &partitions)).await?;
+        }
+        self.observers.iter().for_each(|observer| observer.began(positions));
+        Ok(())
+    }
+
+    async fn commit(&self, position: Position) -> Result<()> {
+        match &self.member {
+            Some(member) => member.commit(&[position]).await,
+            None => self.log.commit(&self.name, &[position]).await,
+        }
     }
 
     async fn positions(&self) -> Result<Vec<Position>> {

@@ -32,7 +32,7 @@ struct Signal {
 }
 
 impl Stopping {
-    fn ask(&self) {
+    pub(crate) fn ask(&self) {
         self.0.asked.store(true, Ordering::Release);
         self.0.told.notify_waiters();
     }

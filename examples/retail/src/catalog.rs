@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use serde::Deserialize;
+use tidings_core::shared::AsOf;
 use tidings_core::{Code, Entity, Error, Version};
 
 use crate::context::{Context, Open};
@@ -82,6 +83,13 @@ impl Catalog {
     pub async fn content(&self, sku: &Sku) -> Result<Option<Content>> {
         let sku = sku.clone();
         self.context.readers.read(move |db| Ok(row(db, &sku)?.map(|(content, _)| content))).await
+    }
+
+    /// As [`Catalog::content`], with the state of the database that was read, if it can say.
+    pub(crate) async fn content_at(&self, sku: &Sku) -> Result<(Option<Content>, Option<AsOf>)> {
+        let sku = sku.clone();
+        let read = move |db: &Sql<'_>| Ok((row(db, &sku)?.map(|(content, _)| content), db.as_of()?));
+        self.context.readers.read(read).await
     }
 
     /// Changes what is said about a product. Only what customers see makes a new version and is told to others.

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidings::{BoxError, Cached, Fence, Fill, Loaded, View, ViewCounts};
+use tidings::{BoxError, Cached, Clock, Fence, Fill, Loaded, View, ViewCounts};
 use tidings_core::{Offset, Partition, Position, Stamp, Time, Topic, Truth, Version};
 use tidings_sqlite::SqliteProjection;
 
@@ -27,11 +27,14 @@ mod consume;
 mod decide;
 mod page;
 mod projection;
+mod shelves;
 
 use category::Categories;
 pub(crate) use consume::{CONSUMER, consumer};
 pub use decide::{LISTING, listing_region};
 pub use page::{LISTED, Line, ListingKey, ListingPage, ProductKey, ProductPage, Sort};
+use shelves::Shelves;
+pub use shelves::{Levels, Shelf};
 
 /// The view of product pages.
 pub const PRODUCT_DETAIL: &str = "product_detail";
@@ -102,8 +105,11 @@ impl Experience {
         topics: &[Topic],
         partitions: &[Partition],
         caching: Caching,
+        levels: Option<Levels>,
     ) -> Result<Self> {
         let path = dir.join("experience.db");
+        let shelves =
+            levels.map(|levels| Shelves::new(levels, &owners, fence, topics, caching)).transpose()?;
         if projection::is_empty(&path)? {
             let snapshots = projection::Snapshots {
                 taken: fence.clock().wall(),
@@ -124,7 +130,15 @@ impl Experience {
         let listings = View::builder(CATEGORY_LISTING, fence).truth(truth).sources(topics);
         let partitions = partitions.to_vec();
         Ok(Self {
-            sources: Sources { owners, readers, projection, partitions, begun },
+            sources: Sources {
+                owners,
+                shelves,
+                clock: fence.clock().clone(),
+                readers,
+                projection,
+                partitions,
+                begun,
+            },
             categories: Arc::new(categories),
             by_popularity,
             products: products.capacity(caching.pages).build()?,
@@ -212,6 +226,9 @@ impl Experience {
 /// What answers are loaded from.
 struct Sources {
     owners: Owners,
+    /// What is asked before the owners are, if copies share something.
+    shelves: Option<Shelves>,
+    clock: Clock,
     readers: FileReaders,
     projection: Arc<SqliteProjection>,
     partitions: Vec<Partition>,
@@ -228,11 +245,19 @@ impl Sources {
 
     async fn product(&self, key: &ProductKey, fill: Fill) -> Result<Loaded<ProductPage>, BoxError> {
         let Owners { catalog, pricing, inventory } = &self.owners;
-        let (content, price, stock) = tokio::try_join!(
-            catalog.content(&key.sku),
-            pricing.price(&key.sku, key.market),
-            inventory.stock(&key.sku, key.market),
-        )?;
+        let now = self.clock.wall();
+        let shared = match &self.shelves {
+            Some(shelves) => shelves.parts(key, &fill, now).await?,
+            None => None,
+        };
+        let (content, price, stock) = match shared {
+            Some((content, price, stock)) => (Some(content), Some(price), Some(stock)),
+            None => tokio::try_join!(
+                catalog.content(&key.sku),
+                pricing.price(&key.sku, key.market),
+                inventory.stock(&key.sku, key.market),
+            )?,
+        };
         let offer = offer_id(&key.sku, key.market);
         let (Some(content), Some(price), Some(stock)) = (content, price, stock) else {
             fill.depends_unversioned(CONTENT, key.sku.as_str());

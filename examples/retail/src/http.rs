@@ -7,6 +7,7 @@ use axum::extract::DefaultBodyLimit;
 use axum::routing::{get, post, put};
 
 use crate::platform::Platform;
+use crate::storefront::Storefront;
 
 mod answer;
 mod read;
@@ -30,15 +31,28 @@ const BODY_BYTES: usize = 64 << 10;
 /// Reads answer with `x-tidings-freshness` and `x-tidings-version`; writes with a token to read at least that. What
 /// is refused answers `{"error", "code"}`.
 pub fn router(platform: Arc<Platform>) -> Router {
-    Router::new()
-        .route("/products/{sku}", get(read::product))
-        .route("/listings/{category}", get(read::listing))
+    let reads = reads(platform.storefront().clone());
+    let writes = Router::new()
         .route("/prices/{sku}", put(write::price))
         .route("/promotions", post(write::promotion))
         .route("/stock/{sku}", post(write::stock))
         .route("/content/{sku}", put(write::content))
         .route("/checkout", post(write::checkout))
+        .with_state(platform);
+    reads
+        .merge(writes)
         .method_not_allowed_fallback(answer::method_not_allowed)
         .layer(DefaultBodyLimit::max(BODY_BYTES))
-        .with_state(platform)
+}
+
+/// The reading half of it, of one copy alone.
+pub fn storefront(storefront: Arc<Storefront>) -> Router {
+    reads(storefront).method_not_allowed_fallback(answer::method_not_allowed)
+}
+
+fn reads(storefront: Arc<Storefront>) -> Router {
+    Router::new()
+        .route("/products/{sku}", get(read::product))
+        .route("/listings/{category}", get(read::listing))
+        .with_state(storefront)
 }

@@ -1,5 +1,6 @@
 //! Inventory: what can be sold, by product, region and fulfilment node. Owns `stock/{sku}/{region}`.
 
+use tidings_core::shared::AsOf;
 use tidings_core::{Entity, Version};
 
 use crate::context::{Context, Open};
@@ -57,6 +58,12 @@ impl Inventory {
     pub async fn stock(&self, sku: &Sku, market: Market) -> Result<Option<Stock>> {
         let sku = sku.clone();
         self.context.readers.read(move |db| stock(db, &sku, market)).await
+    }
+
+    /// As [`Inventory::stock`], with the state of the database that was read, if it can say.
+    pub(crate) async fn stock_at(&self, sku: &Sku, market: Market) -> Result<(Option<Stock>, Option<AsOf>)> {
+        let sku = sku.clone();
+        self.context.readers.read(move |db| Ok((stock(db, &sku, market)?, db.as_of()?))).await
     }
 
     /// Adds units to a node, or takes them away; never below zero.

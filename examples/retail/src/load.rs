@@ -19,7 +19,7 @@ use crate::name::{Market, Sku};
 use crate::platform::Platform;
 use crate::refusal::{Refusal, Result as Answer};
 use crate::seed::CATEGORIES;
-use crate::storefront::Reader;
+use crate::storefront::{Reader, Storefront};
 use crate::zipf::Zipf;
 
 mod change;
@@ -73,7 +73,9 @@ pub struct Loading {
 
 struct Shared {
     load: Load,
-    platform: Arc<Platform>,
+    /// Who is asked for changes; without it, there are none.
+    platform: Option<Arc<Platform>>,
+    storefront: Arc<Storefront>,
     popularity: Zipf,
     categories: Zipf,
     began: Instant,
@@ -95,10 +97,23 @@ impl Load {
     /// Starts asking.
     #[must_use]
     pub fn spawn(self, platform: Arc<Platform>) -> Loading {
-        let popularity = Zipf::new(platform.experience().by_popularity().len(), 1.0);
+        let storefront = platform.storefront().clone();
+        self.begin(storefront, Some(platform))
+    }
+
+    /// Starts asking one copy, for reads alone: as many as would go with the changes. Of copies beside each other, each
+    /// is given a seed of its own.
+    #[must_use]
+    pub fn spawn_reads(self, storefront: Arc<Storefront>) -> Loading {
+        self.begin(storefront, None)
+    }
+
+    fn begin(self, storefront: Arc<Storefront>, platform: Option<Arc<Platform>>) -> Loading {
+        let popularity = Zipf::new(storefront.experience().by_popularity().len(), 1.0);
         let shared = Arc::new(Shared {
             load: self,
             platform,
+            storefront,
             popularity,
             categories: Zipf::new(CATEGORIES.len(), 0.7),
             began: Instant::now(),
@@ -153,11 +168,12 @@ impl Counts {
 
 impl Shared {
     async fn write(&self, session: u64, stop: watch::Receiver<bool>) {
+        let Some(platform) = &self.platform else { return };
         let rate = f64::from(self.load.changes_per_s);
         while let Some(number) = self.next(&self.next_change, rate, stop.clone()).await {
             let mut random = self.random(number, 0xC4A9);
             let (counts, sku) = (&self.counts, self.product(&mut random));
-            let made = change::make(&self.platform, sku, &mut random).await;
+            let made = change::make(platform, sku, &mut random).await;
             let count = match &made {
                 Ok(_) => &counts.changes,
                 Err(Refusal::Failed(_)) => &counts.changes_failed,
@@ -167,7 +183,7 @@ impl Shared {
             if let Ok(Made { market, token }) = made
                 && random.random_ratio(1, READ_BACK)
             {
-                let reader = self.platform.reader(session);
+                let reader = self.storefront.reader(session);
                 self.count_read(&reader.product_at_least(sku, market, &token).await.map(drop));
             }
         }
@@ -176,7 +192,7 @@ impl Shared {
     async fn read(&self, session: u64, stop: watch::Receiver<bool>) {
         let rate = f64::from(self.load.changes_per_s) * f64::from(self.load.reads_per_change);
         while let Some(number) = self.next(&self.next_read, rate, stop.clone()).await {
-            self.count_read(&self.read_one(number, self.platform.reader(session)).await);
+            self.count_read(&self.read_one(number, self.storefront.reader(session)).await);
         }
     }
 
@@ -224,7 +240,7 @@ impl Shared {
     }
 
     fn product(&self, random: &mut SmallRng) -> &Sku {
-        &self.platform.experience().by_popularity()[self.popularity.sample(random)]
+        &self.storefront.experience().by_popularity()[self.popularity.sample(random)]
     }
 }
 

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use crate::catalog::{Catalog, Revision};
 use crate::checkout::{Checkout, Order, Placed};
 use crate::context::Context;
-use crate::experience::{CONSUMER, Experience, ListingKey, ListingPage, Owners, ProductPage};
+use crate::experience::{CONSUMER, Experience, Levels, ListingKey, ListingPage, Owners, ProductPage};
 use crate::inventory::Inventory;
 use crate::name::{Market, Sku};
 use crate::place::Place;
@@ -74,6 +74,8 @@ pub struct Parts {
     pub observer: Arc<dyn Observer>,
     /// The clock of all contexts.
     pub clock: Clock,
+    /// What copies share, if they share anything.
+    pub levels: Option<Levels>,
 }
 
 /// The running platform.
@@ -126,6 +128,16 @@ impl Platform {
         platform.start_relays().await;
         platform.start_timer().await;
         Ok(platform)
+    }
+
+    /// Makes what is missing of the owners' state, and starts nothing: for those who must know beforehand where it is.
+    pub async fn prepare(place: &Place, settings: Settings, parts: &Parts) -> Result<()> {
+        let (owners, checkout) = open(place, &settings, parts).await?;
+        checkout.stop().await;
+        for context in contexts(&owners) {
+            context.stop().await;
+        }
+        Ok(())
     }
 
     /// The copy of what customers see in this process.

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use tidings::Clock;
+use tidings_core::shared::AsOf;
 use tidings_core::{Code, Entity, Error, Time, Version, Window};
 use tokio::sync::Notify;
 
@@ -103,6 +104,13 @@ impl Pricing {
     pub async fn price(&self, sku: &Sku, market: Market) -> Result<Option<Price>> {
         let (sku, clock) = (sku.clone(), self.clock.clone());
         self.context.readers.read(move |db| price(db, sku.as_str(), market.as_str(), &clock)).await
+    }
+
+    /// As [`Pricing::price`], with the state of the database that was read, if it can say.
+    pub(crate) async fn price_at(&self, sku: &Sku, market: Market) -> Result<(Option<Price>, Option<AsOf>)> {
+        let (sku, clock) = (sku.clone(), self.clock.clone());
+        let read = move |db: &Sql<'_>| Ok((price(db, sku.as_str(), market.as_str(), &clock)?, db.as_of()?));
+        self.context.readers.read(read).await
     }
 
     /// Sets the base price, in cents (1 to 100,000,000).

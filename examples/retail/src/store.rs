@@ -58,7 +58,6 @@ impl Sql<'_> {
     }
 
     /// The newest state of the database that this snapshot is known to contain; `None` on SQLite, which does not say.
-    #[expect(dead_code, reason = "for a shared level, which no view has yet")]
     pub(crate) fn as_of(&self) -> Result<Option<AsOf>> {
         match self {
             Self::Files(_) => Ok(None),

@@ -85,7 +85,9 @@ impl Storefront {
         let topics = TOPICS.into_iter().map(Topic::new).collect::<Result<Vec<_>>>()?;
         let caching = Caching { pages: settings.pages, bound: settings.bound, readers: settings.readers };
         let partitions = partitions(&*log, &topics).await?;
-        let experience = Experience::open(place.dir(), owners, &fence, &topics, &partitions, caching).await?;
+        let levels = parts.levels.clone();
+        let experience =
+            Experience::open(place.dir(), owners, &fence, &topics, &partitions, caching, levels).await?;
         let name = name.to_owned();
         let storefront = Self {
             experience,

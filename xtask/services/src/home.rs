@@ -34,15 +34,11 @@ pub(crate) struct Home {
 }
 
 impl Home {
-    /// An empty one, for the server of this name.
-    pub(crate) fn new(name: &'static str) -> Result<Self> {
-        Self::with_end(name, "KILL")
-    }
-
-    /// The same for a server whose children end by themselves only if they are told by this signal.
-    pub(crate) fn with_end(name: &'static str, signal: &str) -> Result<Self> {
+    /// An empty one inside this directory, for the server of this name. `signal` is what makes it end with its children, should
+    /// the guard have to.
+    pub(crate) fn inside(parent: &Path, name: &'static str, signal: &str) -> Result<Self> {
         let prefix = format!("tidings-{}-", name.to_lowercase());
-        let directory = tempfile::Builder::new().prefix(&prefix).tempdir();
+        let directory = tempfile::Builder::new().prefix(&prefix).tempdir_in(parent);
         let directory = directory.context("cannot make a temporary directory")?;
         let mut guard = Command::new("sh");
         guard.args(["-c", GUARD, "guard"]).arg(directory.path()).arg(signal);
@@ -78,6 +74,11 @@ impl Home {
     /// The process that runs here.
     pub(crate) fn pid(&self) -> Option<u32> {
         self.process.as_ref().map(Process::pid)
+    }
+
+    /// Whether the server runs: it may have ended by itself.
+    pub(crate) fn runs(&mut self) -> bool {
+        self.process.as_mut().is_some_and(Process::runs)
     }
 
     /// What the server has said since it was last started.

@@ -1,7 +1,7 @@
 //! Apache Kafka: one node that is broker and controller, run from its Maven artifacts by the Java that is here.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -14,6 +14,8 @@ mod archive;
 mod java;
 mod libraries;
 mod probe;
+mod records;
+mod wire;
 
 /// What every broker is started with; a caller's settings come after these. `{port}`, `{controller}` and `{data}` stand
 /// for what differs from start to start.
@@ -59,11 +61,35 @@ impl Kafka {
     ///
     /// Java 17 or Kafka itself is not here and cannot be fetched, or the broker does not answer: with the end of its log.
     pub fn start(settings: &[(&str, &str)]) -> Result<Self> {
+        Self::start_in(&std::env::temp_dir(), settings)
+    }
+
+    /// The same with its directory inside this one, say on a disk of its own.
+    ///
+    /// # Errors
+    ///
+    /// As [`Kafka::start`].
+    pub fn start_in(directory: &Path, settings: &[(&str, &str)]) -> Result<Self> {
         if let Err(error) = archive::make() {
             eprintln!("Kafka will start more slowly: {error:#}");
         }
         let option = archive::path().ok().and_then(|path| archive::option(&path));
-        Self::start_with(settings, &option.iter().map(String::as_str).collect::<Vec<_>>())
+        Self::start_with(directory, settings, &option.iter().map(String::as_str).collect::<Vec<_>>())
+    }
+
+    /// The port on 127.0.0.1.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Its directory, with its log and its settings.
+    pub fn directory(&self) -> &Path {
+        self.home.path()
+    }
+
+    /// Whether it runs: it may have ended by itself.
+    pub fn runs(&mut self) -> bool {
+        self.home.runs()
     }
 
     /// Where clients connect: `host:port`.
@@ -136,9 +162,9 @@ impl Kafka {
         self.run()
     }
 
-    fn start_with(settings: &[(&str, &str)], options: &[&str]) -> Result<Self> {
+    fn start_with(directory: &Path, settings: &[(&str, &str)], options: &[&str]) -> Result<Self> {
         attempt::at_free_ports(|| {
-            let mut server = Self::prepare(settings)?;
+            let mut server = Self::prepare(directory, settings)?;
             server.options.extend(options.iter().map(|option| (*option).to_owned()));
             server.format()?;
             server.run()?;
@@ -146,8 +172,8 @@ impl Kafka {
         })
     }
 
-    fn prepare(settings: &[(&str, &str)]) -> Result<Self> {
-        let home = Home::new("Kafka")?;
+    fn prepare(directory: &Path, settings: &[(&str, &str)]) -> Result<Self> {
+        let home = Home::inside(directory, "Kafka", "KILL")?;
         let (port, controller) = (port::free()?, port::free()?);
         let data = home.path().join("data").display().to_string();
         let mut properties = std::collections::BTreeMap::new();
@@ -195,8 +221,10 @@ fn cluster_id() -> String {
     const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     let random = || RandomState::new().build_hasher().finish();
     let bits = (u128::from(random()) << 64) | u128::from(random());
-    // Twenty-one letters of six bits, and one of the two that are left, in its high bits.
-    let mut letters: Vec<_> = (0..21).map(|at| (bits >> (122 - 6 * at)) & 63).collect();
+    // Twenty-one letters of six bits, and one of the two that are left, in its high bits. The first is one of the first 32:
+    // after a hyphen, the storage tool would look for an option.
+    let mut letters: Vec<_> =
+        (0..21).map(|at| (bits >> (122 - 6 * at)) & if at == 0 { 31 } else { 63 }).collect();
     letters.push((bits & 3) << 4);
     let letters = letters.into_iter().filter_map(|index| LETTERS.get(usize::try_from(index).ok()?));
     letters.map(|letter| char::from(*letter)).collect()
@@ -208,8 +236,9 @@ mod tests {
 
     #[test]
     fn cluster_ids_differ_and_have_sixteen_bytes() {
-        let ids: std::collections::BTreeSet<_> = (0..50).map(|_| cluster_id()).collect();
-        assert_eq!(ids.len(), 50);
+        let ids: std::collections::BTreeSet<_> = (0..2000).map(|_| cluster_id()).collect();
+        assert_eq!(ids.len(), 2000);
+        assert!(ids.iter().all(|id| !id.starts_with('-')), "a tool would take it for an option");
         assert!(ids.iter().all(|id| id.len() == 22 && id.ends_with(['A', 'Q', 'g', 'w'])), "{ids:?}");
     }
 }

@@ -55,9 +55,18 @@ impl Postgres {
     ///
     /// PostgreSQL is not installed and cannot be, or the server does not answer a query: with the end of its log.
     pub fn start(settings: &[(&str, &str)]) -> Result<Self> {
+        Self::start_in(&std::env::temp_dir(), settings)
+    }
+
+    /// The same with its directory inside this one, say on a disk of its own.
+    ///
+    /// # Errors
+    ///
+    /// As [`Postgres::start`].
+    pub fn start_in(directory: &Path, settings: &[(&str, &str)]) -> Result<Self> {
         let programs = programs()?;
         attempt::at_free_ports(|| {
-            let mut server = Self::prepare(programs.clone())?;
+            let mut server = Self::prepare(directory, programs.clone())?;
             server.make_cluster()?;
             server.configure(settings)?;
             server.run()?;
@@ -67,7 +76,17 @@ impl Postgres {
 
     /// Where the superuser connects: `postgres://user:password@host:port/postgres`.
     pub fn url(&self) -> String {
-        format!("postgres://{USER}:{PASSWORD}@127.0.0.1:{}/postgres", self.port)
+        self.url_through(self.port)
+    }
+
+    /// The same by way of another port, at which something hands on to this server.
+    pub fn url_through(&self, port: u16) -> String {
+        url(port, "postgres")
+    }
+
+    /// Whether it runs: it may have ended by itself.
+    pub fn runs(&mut self) -> bool {
+        self.home.runs()
     }
 
     /// The port on 127.0.0.1.
@@ -97,6 +116,15 @@ impl Postgres {
     /// What PostgreSQL answers.
     pub fn query(&self, sql: &str) -> Result<String> {
         query(&self.programs.join("psql"), &self.url(), sql)
+    }
+
+    /// The same in another database.
+    ///
+    /// # Errors
+    ///
+    /// What PostgreSQL answers.
+    pub fn query_in(&self, database: &str, sql: &str) -> Result<String> {
+        query(&self.programs.join("psql"), &url(self.port, database), sql)
     }
 
     /// A clean stop that disconnects clients: `fast`, in PostgreSQL's words.
@@ -154,8 +182,8 @@ impl Postgres {
         self.run()
     }
 
-    fn prepare(programs: PathBuf) -> Result<Self> {
-        let home = Home::with_end("PostgreSQL", "QUIT")?;
+    fn prepare(directory: &Path, programs: PathBuf) -> Result<Self> {
+        let home = Home::inside(directory, "PostgreSQL", "QUIT")?;
         if found::is_root() {
             give(home.path())?;
         }
@@ -207,6 +235,10 @@ impl Postgres {
         }
         Ok(command)
     }
+}
+
+fn url(port: u16, database: &str) -> String {
+    format!("postgres://{USER}:{PASSWORD}@127.0.0.1:{port}/{database}")
 }
 
 fn query(psql: &Path, url: &str, sql: &str) -> Result<String> {

@@ -38,6 +38,11 @@ impl Process {
         self.child.id()
     }
 
+    /// Whether it has not ended by itself.
+    pub(crate) fn runs(&mut self) -> bool {
+        self.has_ended().is_ok_and(|ended| !ended)
+    }
+
     /// Stops the server and its children where they are.
     pub(crate) fn pause(&self) -> Result<()> {
         self.signal("STOP")?;

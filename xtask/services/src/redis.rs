@@ -1,6 +1,6 @@
 //! Redis, or Valkey, from Debian's package.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -32,8 +32,17 @@ impl Redis {
     ///
     /// Redis is not installed and cannot be, or the server does not answer: with the end of its log.
     pub fn start(settings: &[(&str, &str)]) -> Result<Self> {
+        Self::start_in(&std::env::temp_dir(), settings)
+    }
+
+    /// The same with its directory inside this one.
+    ///
+    /// # Errors
+    ///
+    /// As [`Redis::start`].
+    pub fn start_in(directory: &Path, settings: &[(&str, &str)]) -> Result<Self> {
         attempt::at_free_ports(|| {
-            let mut server = Self::prepare(settings)?;
+            let mut server = Self::prepare(directory, settings)?;
             server.run()?;
             Ok(server)
         })
@@ -49,9 +58,19 @@ impl Redis {
         self.port
     }
 
+    /// Its directory.
+    pub fn directory(&self) -> &Path {
+        self.home.path()
+    }
+
     /// The process id, while it runs.
     pub fn pid(&self) -> Option<u32> {
         self.home.pid()
+    }
+
+    /// Whether it runs: it may have ended by itself.
+    pub fn runs(&mut self) -> bool {
+        self.home.runs()
     }
 
     /// What the server has logged since it was last started.
@@ -149,9 +168,13 @@ impl Redis {
         Ok(std::fs::remove_file(self.dump_path())?)
     }
 
-    fn prepare(settings: &[(&str, &str)]) -> Result<Self> {
+    fn prepare(directory: &Path, settings: &[(&str, &str)]) -> Result<Self> {
         let settings = settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-        Ok(Self { home: Home::new("Redis")?, port: port::free()?, settings: settings.collect() })
+        Ok(Self {
+            home: Home::inside(directory, "Redis", "KILL")?,
+            port: port::free()?,
+            settings: settings.collect(),
+        })
     }
 
     fn run(&mut self) -> Result<()> {

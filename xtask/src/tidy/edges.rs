@@ -32,7 +32,7 @@ const TESTS_MAY_USE: &[(&str, &[&str])] = &[
     ("tidings-redis", &["tidings", "tidings-testkit", "services"]),
     ("tidings-sqlite", &["tidings-testkit"]),
     ("tidings-sqlx", &["tidings-testkit", "tidings-sqlite"]),
-    ("tidings-kafka", &["tidings-testkit", "services"]),
+    ("tidings-kafka", &["tidings", "tidings-testkit", "services"]),
 ];
 
 /// Programs: the only places that name concrete backends. Nothing may depend on them, save a program.

@@ -239,3 +239,36 @@ fn a_read_from_before_the_drain_does_not_end_it() {
     );
     assert!(matches!(step(&mut consumer, 2, records(vec![])), Action::Drained));
 }
+
+#[test]
+fn one_that_leaves_finishes_what_is_planned_commits_it_and_reads_no_further() {
+    let mut consumer = started(true);
+    assert!(matches!(step(&mut consumer, 1, records(vec![event(3, "42", 1, "")])), Action::Apply));
+    consumer.leave();
+    assert!(matches!(step(&mut consumer, 2, Input::Done), Action::Commit(Offset(4))));
+    let failed = Input::Failed(Error::new(Code::BUSY, "the log"));
+    assert!(matches!(step(&mut consumer, 3, failed), Action::Backoff(_)));
+    assert!(matches!(step(&mut consumer, 4, Input::Done), Action::Commit(Offset(4))), "tried again");
+    assert!(matches!(step(&mut consumer, 5, Input::Done), Action::Drained));
+}
+
+#[test]
+fn one_that_leaves_while_it_reads_or_waits_applies_nothing_more() {
+    let mut consumer = started(true);
+    consumer.leave();
+    assert!(matches!(step(&mut consumer, 1, records(vec![event(3, "42", 1, "")])), Action::Drained));
+    let mut consumer = started(true);
+    assert!(matches!(step(&mut consumer, 1, records(vec![])), Action::Wait(..)));
+    consumer.leave();
+    assert!(matches!(step(&mut consumer, 2, Input::Done), Action::Drained));
+}
+
+#[test]
+fn after_a_gap_that_leads_back_the_earlier_position_is_committed() {
+    let mut consumer = started(true);
+    let gap = Input::Read(Read::Gap { resume: Offset(0) });
+    assert!(matches!(step(&mut consumer, 1, gap), Action::OpenEpoch(_)));
+    assert!(matches!(step(&mut consumer, 2, Input::Done), Action::Read(Offset(0))));
+    assert!(matches!(step(&mut consumer, 3, records(vec![event(0, "42", 1, "")])), Action::Apply));
+    assert!(matches!(step(&mut consumer, 300, Input::Done), Action::Commit(Offset(1))));
+}

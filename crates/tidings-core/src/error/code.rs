@@ -146,7 +146,7 @@ codes! {
     KAFKA_DENIED = "TD6005", Setup, "grant this user the operation that is named in the guide on Kafka";
     /// A topic that is not there and may not be created.
     KAFKA_TOPIC_MISSING = "TD6006", Setup, "create the topic, or permit its creation in the settings";
-    /// A topic with fewer partitions than declared, or another number than before.
+    /// A topic with another number of partitions than declared.
     KAFKA_PARTITIONS = "TD6007", Setup, "declare the topic's number of partitions, or move to a new topic with more; never add partitions to one in use";
     /// A topic whose settings lose what must be kept.
     KAFKA_TOPIC_UNFIT = "TD6008", Setup, "change that setting of the topic, or what is declared about it";

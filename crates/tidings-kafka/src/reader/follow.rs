@@ -14,7 +14,7 @@ use tidings_core::port::{ReadLimit, Stored};
 use tidings_core::{Offset, Position};
 use tokio::sync::Notify;
 
-use super::{Client, Context, number, offset};
+use super::{Client, Context, Witness, Witnesses, number, offset};
 use crate::codec;
 
 /// Follows a partition.
@@ -24,8 +24,11 @@ pub(crate) struct Reader {
     topic: String,
     at: Position,
     limits: Limits,
+    witnesses: Arc<Witnesses>,
+    /// What has to stand before the position; it comes first.
+    before: Option<Witness>,
     /// Taken from the queue by those who wait, for the one who reads.
-    ahead: VecDeque<(Stored, usize)>,
+    ahead: VecDeque<(Stored, Witness)>,
     failed: Option<KafkaError>,
     arrived: Arc<Notify>,
     used: Instant,
@@ -33,8 +36,8 @@ pub(crate) struct Reader {
 
 /// What a look into the queue has found.
 pub(crate) enum Step {
-    /// A record, and how many bytes it has.
-    Record(Stored, usize),
+    /// A record, and what it is known by.
+    Record(Stored, Witness),
     /// The position is no longer there.
     Gone,
     /// The client has failed.
@@ -50,12 +53,13 @@ impl Reader {
         topic: String,
         at: Position,
         limits: Limits,
+        (witnesses, before): (Arc<Witnesses>, Option<Witness>),
     ) -> Self {
         let arrived = Arc::<Notify>::default();
         let wake = arrived.clone();
         queue.set_nonempty_callback(move || wake.notify_one());
         let (ahead, failed, used) = (VecDeque::new(), None, Instant::now());
-        Self { client, queue, topic, at, limits, ahead, failed, arrived, used }
+        Self { client, queue, topic, at, limits, witnesses, before, ahead, failed, arrived, used }
     }
 
     /// Where it goes on.
@@ -85,7 +89,7 @@ impl Reader {
         self.used = Instant::now();
         if self.ahead.is_empty() && self.failed.is_none() {
             match self.next_in_queue() {
-                Step::Record(stored, bytes) => self.ahead.push_back((stored, bytes)),
+                Step::Record(stored, witness) => self.ahead.push_back((stored, witness)),
                 Step::Gone => self.failed = Some(gone()),
                 Step::Failed(error) => self.failed = Some(error),
                 Step::Nothing => return false,
@@ -99,10 +103,12 @@ impl Reader {
         self.used = Instant::now();
         let mut records = Vec::new();
         let mut bytes = 0_usize;
+        let mut last = None;
         while records.len() < limit.records && (records.is_empty() || bytes < limit.bytes) {
             match self.step() {
-                Step::Record(stored, size) => {
-                    bytes = bytes.saturating_add(size);
+                Step::Record(stored, witness) => {
+                    bytes = bytes.saturating_add(witness.bytes);
+                    last = Some(witness);
                     self.at.offset = stored.offset.next();
                     records.push(stored);
                 }
@@ -115,8 +121,12 @@ impl Reader {
                     self.failed = Some(error);
                     break;
                 }
-                step => return (records, step),
+                step if records.is_empty() => return (records, step),
+                _ => break,
             }
+        }
+        if let Some(last) = last {
+            self.witnesses.learn(&self.at.partition, self.at.offset, last);
         }
         (records, Step::Nothing)
     }
@@ -133,8 +143,8 @@ impl Reader {
     }
 
     fn step(&mut self) -> Step {
-        if let Some((stored, bytes)) = self.ahead.pop_front() {
-            return Step::Record(stored, bytes);
+        if let Some((stored, witness)) = self.ahead.pop_front() {
+            return Step::Record(stored, witness);
         }
         match self.failed.take() {
             Some(error) => sort(error),
@@ -150,7 +160,15 @@ impl Reader {
                     let at = offset(message.offset());
                     let place = Position { partition: self.at.partition.clone(), offset: at };
                     let (record, bytes) = codec::decode(&message, &self.limits, &place);
-                    Step::Record(Stored { offset: at, record }, bytes)
+                    let millis = message.timestamp().to_millis().unwrap_or(0);
+                    let witness = Witness { millis, bytes };
+                    if let Some(expected) = self.before.take() {
+                        if expected == witness && at.next() == self.at.offset {
+                            continue;
+                        }
+                        return Step::Gone;
+                    }
+                    Step::Record(Stored { offset: at, record }, witness)
                 }
                 // The end is where the next record will come.
                 Some(Err(KafkaError::PartitionEOF(_))) => continue,

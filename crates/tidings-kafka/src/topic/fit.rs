@@ -2,10 +2,15 @@
 
 use tidings_core::{Code, Error, Result};
 
-use crate::settings::{KafkaSettings, TopicSettings};
+use super::Keep;
+use crate::settings::KafkaSettings;
 
 /// The settings of a new topic.
-pub(super) fn wanted(settings: &KafkaSettings) -> Vec<(&'static str, String)> {
+pub(super) fn wanted(
+    settings: &KafkaSettings,
+    keep: Keep,
+    replicas: Option<i64>,
+) -> Vec<(&'static str, String)> {
     let mut wanted = vec![
         ("cleanup.policy", "delete".to_owned()),
         // Records are found by when they were appended, by the brokers' clock.
@@ -13,31 +18,26 @@ pub(super) fn wanted(settings: &KafkaSettings) -> Vec<(&'static str, String)> {
         ("max.message.bytes", settings.message_bytes().max(1 << 20).to_string()),
         ("unclean.leader.election.enable", "false".to_owned()),
     ];
-    if let Some(keep) = settings.topics.keep {
-        wanted.push(("retention.ms", keep.as_millis().to_string()));
+    match (keep, settings.topics.keep) {
+        (Keep::Forever, _) => {
+            wanted.extend([("retention.ms", "-1".to_owned()), ("retention.bytes", "-1".to_owned())]);
+        }
+        (Keep::Declared, Some(keep)) => wanted.push(("retention.ms", keep.as_millis().to_string())),
+        (Keep::Declared, None) => {}
     }
-    if settings.topics.replicas.is_some_and(|replicas| replicas > 1) {
+    if replicas.is_some_and(|replicas| replicas > 1) {
         wanted.push(("min.insync.replicas", settings.topics.in_sync.to_string()));
     }
     wanted
 }
 
-/// Entities are spread over partitions by their number, so it never changes.
-pub(super) fn check_partitions(
-    name: &str,
-    found: u32,
-    known: Option<u32>,
-    wanted: &TopicSettings,
-) -> Result<()> {
-    let what = match known {
-        Some(known) if known != found => {
-            format!("the topic {name} had {known} partitions and now has {found}")
-        }
-        _ if found < wanted.partitions => {
-            format!("the topic {name} has {found} partitions, fewer than the {} declared", wanted.partitions)
-        }
-        _ => return Ok(()),
-    };
+/// Entities are spread over partitions by their number, so it is declared and never changes. Partitions that were added
+/// while nobody looked must not be taken for the topic's own: an entity's events would be in two of them.
+pub(super) fn check_partitions(name: &str, found: u32, wanted: u32) -> Result<()> {
+    if found == wanted {
+        return Ok(());
+    }
+    let what = format!("the topic {name} has {found} partitions, and {wanted} are declared");
     Err(Error::new(Code::KAFKA_PARTITIONS, what))
 }
 
@@ -45,7 +45,7 @@ pub(super) fn check_partitions(
 pub(super) fn check<'a>(
     name: &str,
     settings: &KafkaSettings,
-    replicas: usize,
+    (keep, replicas): (Keep, usize),
     value: impl Fn(&str) -> Option<&'a str>,
 ) -> Result<()> {
     let number = |key| value(key).and_then(|value| value.parse::<i64>().ok());
@@ -61,7 +61,13 @@ pub(super) fn check<'a>(
             "records are found by when the broker took them; by a producer's clock some would be passed over";
         return unfit("message.timestamp.type", why.to_owned());
     }
-    if let Some(keep) = settings.topics.keep
+    if keep == Keep::Forever {
+        for key in ["retention.ms", "retention.bytes"] {
+            if number(key).is_some_and(|kept| kept >= 0) {
+                return unfit(key, "what is parked must be kept until it is dealt with".to_owned());
+            }
+        }
+    } else if let Some(keep) = settings.topics.keep
         && number("retention.ms")
             .is_some_and(|kept| kept >= 0 && u128::from(kept.unsigned_abs()) < keep.as_millis())
     {
@@ -106,7 +112,7 @@ mod tests {
             ("max.message.bytes", "1048588"),
         ]);
         values.extend(changes.iter().copied());
-        check("pricing", &settings(), replicas, |key| values.get(key).copied())
+        check("pricing", &settings(), (Keep::Declared, replicas), |key| values.get(key).copied())
     }
 
     #[test]
@@ -129,12 +135,35 @@ mod tests {
     }
 
     #[test]
-    fn the_number_of_partitions_is_at_least_the_declared_and_never_changes() {
-        let wanted = TopicSettings { partitions: 4, ..TopicSettings::default() };
-        for (found, known, fits) in
-            [(4, None, true), (8, None, true), (3, None, false), (4, Some(4), true), (8, Some(4), false)]
-        {
-            assert_eq!(check_partitions("pricing", found, known, &wanted).is_ok(), fits, "{found} {known:?}");
+    fn the_number_of_partitions_is_the_declared() {
+        for (found, fits) in [(4, true), (8, false), (3, false)] {
+            assert_eq!(check_partitions("pricing", found, 4).is_ok(), fits, "{found}");
+        }
+    }
+
+    #[test]
+    fn what_is_parked_is_kept_for_ever() {
+        for (key, value, fits) in [
+            ("retention.ms", "-1", true),
+            ("retention.ms", "604800000", false),
+            ("retention.bytes", "1", false),
+        ] {
+            let value = |asked: &str| (asked == key).then_some(value);
+            assert_eq!(check("parked", &settings(), (Keep::Forever, 1), value).is_ok(), fits, "{key}");
+        }
+        let made = wanted(&settings(), Keep::Forever, None);
+        assert!(check("parked", &settings(), (Keep::Forever, 1), |key| value_of(&made, key)).is_ok());
+    }
+
+    fn value_of<'a>(made: &'a [(&'static str, String)], key: &str) -> Option<&'a str> {
+        made.iter().find(|(known, _)| *known == key).map(|(_, value)| value.as_str())
+    }
+
+    #[test]
+    fn a_topic_with_several_replicas_is_made_to_need_them() {
+        for (replicas, expected) in [(Some(3), Some("2")), (Some(1), None), (None, None)] {
+            let made = wanted(&settings(), Keep::Declared, replicas);
+            assert_eq!(value_of(&made, "min.insync.replicas"), expected, "{replicas:?}");
         }
     }
 }

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use tidings_core::Result;
-use tidings_core::port::{Boxed, Log};
+use tidings_core::port::{Boxed, Log, Parked, Parking};
+use tidings_core::{Code, Error, Result};
 use tidings_kafka::{KafkaLog, KafkaSettings};
-use tidings_testkit::conformance::{self, LogHome};
+use tidings_testkit::conformance::{self, LogHome, ParkingHome};
 
-use crate::support::{broker, settings};
+use crate::support::{at, broker, event, settings};
 
 struct Home(KafkaSettings);
 
@@ -21,6 +21,33 @@ impl LogHome for Home {
     fn is_atomic(&self) -> bool {
         false
     }
+}
+
+impl ParkingHome for Home {
+    fn open(&self) -> Boxed<'_, Result<Arc<dyn Parking>>> {
+        let log = KafkaLog::open(self.0.clone());
+        Box::pin(async { Ok(log? as Arc<dyn Parking>) })
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_parked_is_kept_as_every_parking_keeps_it() {
+    let Some(broker) = broker() else { return };
+    let settings = settings(&broker, 4);
+    conformance::parking::run_all(&Home(settings.clone())).await;
+    // Names that Kafka would not take, or hold for the same.
+    let log = KafkaLog::open(settings).unwrap();
+    for group in ["a/b c", "a.b", "a_b", "größe"] {
+        assert_eq!(log.parked(group, 1).await.unwrap().1, 0);
+        log.park(group, &[parked(group)]).await.unwrap();
+        let (listed, total) = log.parked(group, 1).await.unwrap();
+        assert_eq!((listed[0].reason.what(), total), (group.to_owned(), 1));
+    }
+}
+
+fn parked(why: &str) -> Parked {
+    let event = Arc::new(event("price/1", 1));
+    Parked { position: at(0, 0), event, reason: Error::new(Code::DATA_UNREADABLE, why) }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidings_core::port::{Log, Read, ReadLimit};
+use tidings_core::port::{Change, Log, Membership, Read, ReadLimit};
 use tidings_core::{Code, Offset, Partition, Position};
-use tidings_kafka::{Change, KafkaLog, Member};
+use tidings_kafka::{KafkaLog, Member};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -51,7 +51,7 @@ async fn drive(member: Arc<Member>, applied: Applied) {
                     let next = last.offset.next();
                     own.insert(position.partition.clone(), next);
                     let position = Position { partition: position.partition, offset: next };
-                    match member.commit(&[position]).await {
+                    match Membership::commit(&*member, &[position]).await {
                         Ok(()) => {}
                         // Another rebalance: what was applied may be applied again.
                         Err(error) if matches!(error.code(), Code::FENCED | Code::KAFKA_NOT_READY) => {}
@@ -153,18 +153,20 @@ async fn a_position_is_committed_only_by_the_member_that_holds_its_partition() {
     let Change::Assigned(mut positions) = change(&first).await else { panic!("not assigned") };
     positions.sort();
     assert_eq!(positions, [at(0, 0), at(1, 7)], "from the committed positions, or the beginning");
-    first.commit(&[at(0, 3)]).await.unwrap();
+    Membership::commit(&first, &[at(0, 3)]).await.unwrap();
     let outside = log.commit(&group, &[at(0, 9)]).await.unwrap_err();
     assert_eq!(outside.code(), Code::FENCED, "{outside}");
     let second = log.join(&group, &[topic()]).unwrap();
     let Change::Revoked(gone) = change(&first).await else { panic!("nothing was taken away") };
     assert_eq!(gone.len(), 1);
     let index = gone[0].index;
-    first.commit(&[at(index, 11)]).await.expect("the last position of what is being taken away");
+    Membership::commit(&first, &[at(index, 11)])
+        .await
+        .expect("the last position of what is being taken away");
     first.release(&gone);
     let Change::Assigned(positions) = change(&second).await else { panic!("not assigned") };
     assert_eq!(positions, [at(index, 11)], "the second goes on where the first stopped");
-    let late = first.commit(&[at(index, 12)]).await.unwrap_err();
+    let late = Membership::commit(&first, &[at(index, 12)]).await.unwrap_err();
     assert_eq!(late.code(), Code::FENCED, "{late}");
     assert_eq!(log.committed(&group, &gone[0]).await.unwrap(), Some(Offset(11)));
 }

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use rdkafka::ClientConfig;
-use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, ResourceSpecifier};
+use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, NewPartitions, ResourceSpecifier};
 use services::Kafka;
 use tidings_core::port::{Append, Log, Record};
 use tidings_core::{Code, Data, Error, Mark, Time};
@@ -50,8 +50,11 @@ async fn a_topic_that_may_not_be_created_or_does_not_fit_is_refused() {
     assert_eq!(refusal(settings.clone()).await.code(), Code::KAFKA_TOPIC_MISSING);
     settings.topics.create = true;
     log(settings.clone()).await;
-    settings.topics.partitions = 4;
-    assert_eq!(refusal(settings.clone()).await.code(), Code::KAFKA_PARTITIONS);
+    // Fewer than declared, and more: they were added since, and entities are no longer where they were.
+    for declared in [4, 2] {
+        settings.topics.partitions = declared;
+        assert_eq!(refusal(settings.clone()).await.code(), Code::KAFKA_PARTITIONS);
+    }
     settings.topics.partitions = 3;
     settings.topics.keep = Some(Duration::from_secs(365 * 86_400));
     assert_eq!(refusal(settings.clone()).await.code(), Code::KAFKA_TOPIC_UNFIT);
@@ -96,6 +99,40 @@ async fn the_next_append_works_after_the_broker_refused_one() {
     assert_eq!(error.code(), Code::KAFKA_RECORD_TOO_LARGE, "{error}");
     log.append(&[write(0, event("price/1", 1))]).await.expect("a new producer");
     assert_eq!(versions(&records(&*log, at(0, 0)).await), [1]);
+}
+
+/// What was changed while the log was open is noticed, and nothing is written to a topic that loses it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_topic_that_was_changed_since_is_noticed() {
+    let Some(broker) = broker() else { return };
+    let mut settings = settings(&broker, 1);
+    settings.check_every = Duration::ZERO;
+    let name = format!("{}{}", settings.prefix, topic());
+    let log = log(settings).await;
+    log.append(&[write(0, event("price/1", 1))]).await.unwrap();
+    change_topic(&broker, &name, "message.timestamp.type", "CreateTime").await;
+    let error = log.append(&[write(0, event("price/1", 2))]).await.unwrap_err();
+    assert_eq!(error.code(), Code::KAFKA_TOPIC_UNFIT, "{error}");
+    change_topic(&broker, &name, "message.timestamp.type", "LogAppendTime").await;
+    let admin: AdminClient<_> = ClientConfig::new().set("bootstrap.servers", &broker).create().unwrap();
+    let more = NewPartitions::new(&name, 2);
+    admin.create_partitions([&more], &AdminOptions::new()).await.unwrap()[0].as_ref().unwrap();
+    // The cluster tells of them a little later.
+    tidings_testkit::until("added partitions are refused", async || {
+        let error = log.append(&[write(0, event("price/1", 3))]).await.err()?;
+        (error.code() == Code::KAFKA_PARTITIONS).then_some(())
+    })
+    .await;
+}
+
+/// Of several positions, one that cannot be recorded fails the commit.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_commit_that_is_done_in_part_has_failed() {
+    let Some(broker) = broker() else { return };
+    let settings = settings(&broker, 1);
+    let (group, log) = (settings.prefix.clone(), log(settings).await);
+    let error = log.commit(&group, &[at(0, 1), at(9, 1)]).await.unwrap_err();
+    assert_eq!(error.code(), Code::KAFKA_TOPIC_MISSING, "{error}");
 }
 
 /// A compacted topic takes no record without a key, such as a mark. What was handed over behind it is on its way in

@@ -136,12 +136,9 @@ impl Control {
         Ok(Batch::new(&found, limit, reading))
     }
 
-    /// The rows of these transactions, oldest first.
-    pub(super) async fn rows_of(&self, xids: &[u64], reading: &Reading) -> Result<Vec<Row>> {
-        let list: Vec<_> = xids.iter().map(u64::to_string).collect();
-        let sql = include_str!("../sql/of.sql");
-        let found = self.client.query_typed(sql, &[(&list, Type::TEXT_ARRAY)]).await.map_err(fault)?;
-        Ok(reading.rows(&found))
+    /// The next transaction id to be given: every transaction that has one has a lower one.
+    pub(super) async fn next_id(&self) -> Result<u64> {
+        number(&self.client, include_str!("../sql/next_id.sql")).await.map(unsigned)
     }
 
     /// Whether there are rows that were not visible in `done`.

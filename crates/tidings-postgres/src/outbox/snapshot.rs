@@ -9,6 +9,8 @@ use tidings_core::{Code, Error, Result};
 #[derive(Debug, Clone)]
 pub(super) struct Snapshot {
     pub(super) text: Arc<str>,
+    /// Every transaction with a lower id had ended.
+    pub(super) oldest: u64,
     ended_before: u64,
     running: Arc<BTreeSet<u64>>,
 }
@@ -17,13 +19,14 @@ impl Snapshot {
     pub(super) fn parse(text: &str) -> Result<Self> {
         let invalid = || Error::new(Code::DEFECT, format!("{text:?} is not a snapshot"));
         let mut parts = text.splitn(3, ':');
-        let (Some(_), Some(end), Some(running)) = (parts.next(), parts.next(), parts.next()) else {
+        let (Some(oldest), Some(end), Some(running)) = (parts.next(), parts.next(), parts.next()) else {
             return Err(invalid());
         };
         let number = |text: &str| text.parse::<u64>().map_err(|_| invalid());
         let running = running.split(',').filter(|xid| !xid.is_empty()).map(number);
         Ok(Self {
             text: text.into(),
+            oldest: number(oldest)?,
             ended_before: number(end)?,
             running: Arc::new(running.collect::<Result<_>>()?),
         })
@@ -32,11 +35,6 @@ impl Snapshot {
     /// Whether a transaction that committed is seen.
     pub(super) fn sees(&self, xid: u64) -> bool {
         xid < self.ended_before && !self.running.contains(&xid)
-    }
-
-    /// The transactions that were under way.
-    pub(super) fn running(&self) -> BTreeSet<u64> {
-        BTreeSet::clone(&self.running)
     }
 }
 

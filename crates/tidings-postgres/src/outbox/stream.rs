@@ -1,6 +1,5 @@
 //! Logical decoding: rows as they are committed.
 
-use std::collections::BTreeSet;
 use std::future::Future;
 use std::task::Poll;
 use std::time::{Duration, Instant};
@@ -41,16 +40,26 @@ pub(super) struct Stream {
     /// Every transaction that ended up to here has been read.
     progress: u64,
     /// A new slot: first, what the table has.
-    catching_up: Option<Claim>,
+    catching_up: Option<CatchUp>,
     /// Rows that this snapshot sees were read from the table, or acknowledged before.
     seen: Snapshot,
-    /// Transactions whose commit the slot may be past already and which were still not visible when the table was read.
-    stragglers: BTreeSet<u64>,
     /// Everything the snapshot sees ended before this place in the log.
     candidate: Option<(Snapshot, u64)>,
     /// What is acknowledged durably.
     saved: Option<u64>,
     confirmed_at: Instant,
+}
+
+/// Reading the table until the stream can take over.
+///
+/// A transaction is in the log before it is visible. One that was committed before the slot began, and becomes visible
+/// later, is only in the table; what it keeps locked until then is published after it. So the table is read on until every
+/// transaction has ended that had an id when there was a slot already: then each that the stream begins behind has been
+/// read, in its order.
+struct CatchUp {
+    claim: Claim,
+    /// All with a lower id must have ended.
+    until: u64,
 }
 
 impl std::fmt::Debug for Stream {
@@ -87,15 +96,18 @@ impl Stream {
         let mut client = ReplicationClient::connect(config).await.map_err(stream_fault)?;
         client.wait_started().await.map_err(stream_fault)?;
         slot::check_active(control, name).await?;
+        let catching_up = match from {
+            Some(_) => None,
+            None => Some(CatchUp { claim: Claim::new(resume), until: control.next_id().await? }),
+        };
         let seen = resume.done.clone();
         Ok(Self {
             client,
             decoder: Decoder::default(),
             inside: None,
             progress: start,
-            catching_up: from.is_none().then(|| Claim::new(resume)),
+            catching_up,
             seen,
-            stragglers: BTreeSet::new(),
             candidate: None,
             saved: from,
             confirmed_at: Instant::now(),
@@ -112,8 +124,8 @@ impl Stream {
         after: Cursor,
         limit: usize,
     ) -> Result<bool> {
-        if !self.catch_up(control, window, reading, after, limit).await? {
-            return Ok(false);
+        if let Some(complete) = self.catch_up(control, window, reading, after, limit).await? {
+            return Ok(complete);
         }
         self.pump(window, reading, after, limit, Until::Empty).await?;
         let there = window.count_after(after);
@@ -126,13 +138,13 @@ impl Stream {
         if self.progress < flushed || self.inside.is_some() {
             return Ok(false);
         }
-        self.admit_stragglers(control, window, reading, &snapshot).await?;
         if self.candidate.is_none() {
             self.candidate = Some((snapshot, written));
         }
         Ok(true)
     }
 
+    /// Reads the table; `None` once the stream has taken over, else whether everything was read that was visible.
     async fn catch_up(
         &mut self,
         control: &Control,
@@ -140,46 +152,35 @@ impl Stream {
         reading: &Reading,
         after: Cursor,
         limit: usize,
-    ) -> Result<bool> {
-        let Some(claim) = &mut self.catching_up else { return Ok(true) };
+    ) -> Result<Option<bool>> {
+        let Some(CatchUp { claim, until }) = &mut self.catching_up else { return Ok(None) };
         // Taken before the table is read for the last time, so all that it sees will have been read.
         let before = control.horizon().await?.snapshot;
-        if !claim.fill(control, window, reading, after, limit).await? {
-            return Ok(false);
+        let complete = claim.fill(control, window, reading, after, limit).await?;
+        if !complete || before.oldest < *until {
+            return Ok(Some(complete));
         }
         self.seen = before;
-        self.stragglers = self.seen.running();
         self.catching_up = None;
-        // What ended before the slot began is visible in `seen`, but for the stragglers.
+        // What ended before the slot began is visible in `seen`.
         window.mark(self.resume(self.progress));
-        Ok(true)
+        Ok(None)
+    }
+
+    /// Whether rows are still read from the table: the stream has not taken over.
+    pub(super) fn is_catching_up(&self) -> bool {
+        self.catching_up.is_some()
+    }
+
+    /// While catching up: whether the table has rows that have not been read, or the stream can take over.
+    pub(super) async fn is_behind(&self, control: &Control) -> Result<bool> {
+        let Some(CatchUp { claim, until }) = &self.catching_up else { return Ok(true) };
+        Ok(claim.is_behind(control).await? || control.horizon().await?.snapshot.oldest >= *until)
     }
 
     /// Where to go on once everything up to here, the end of a transaction, is acknowledged.
     fn resume(&self, lsn: u64) -> Resume {
-        let lsn = self.stragglers.is_empty().then_some(lsn);
-        Resume { done: self.seen.clone(), next: None, seq: 0, lsn }
-    }
-
-    /// A transaction is in the log before it is visible. One that was committed before the slot began and became visible
-    /// after the table was read would be in neither.
-    async fn admit_stragglers(
-        &mut self,
-        control: &Control,
-        window: &mut Window,
-        reading: &Reading,
-        now: &Snapshot,
-    ) -> Result<()> {
-        let ended: Vec<_> = self.stragglers.iter().copied().filter(|xid| now.sees(*xid)).collect();
-        if ended.is_empty() {
-            return Ok(());
-        }
-        for row in control.rows_of(&ended, reading).await? {
-            window.push(row);
-        }
-        self.stragglers.retain(|xid| !now.sees(*xid));
-        window.mark(self.resume(self.progress));
-        Ok(())
+        Resume { done: self.seen.clone(), next: None, seq: 0, lsn: Some(lsn) }
     }
 
     async fn pump(
@@ -227,7 +228,6 @@ impl Stream {
             ReplicationEvent::XLogData { data, .. } => {
                 let Some(columns) = self.decoder.read(&data)? else { return Ok(()) };
                 let row = reading.row(&columns, self.inside.map(|(time, _)| time));
-                self.stragglers.remove(&row.xid);
                 if !self.seen.sees(row.xid) {
                     window.push(row);
                 }
@@ -251,8 +251,7 @@ impl Stream {
     /// Once everything that a snapshot sees has been read, a relay can read on from that snapshot, should the slot get lost.
     fn accept_candidate(&mut self) {
         let progress = self.progress;
-        let passed = |candidate: &mut (Snapshot, u64)| candidate.1 <= progress;
-        if let Some((snapshot, _)) = self.candidate.take_if(|c| self.stragglers.is_empty() && passed(c)) {
+        if let Some((snapshot, _)) = self.candidate.take_if(|candidate| candidate.1 <= progress) {
             self.seen = snapshot;
         }
     }
@@ -265,10 +264,8 @@ impl Stream {
         after: Cursor,
         deadline: Instant,
     ) -> Result<bool> {
-        if self.catching_up.is_none() {
-            self.pump(window, reading, after, 1, Until::Row(deadline)).await?;
-        }
-        Ok(self.catching_up.is_some() || window.is_full() || window.count_after(after) > 0)
+        self.pump(window, reading, after, 1, Until::Row(deadline)).await?;
+        Ok(window.is_full() || window.count_after(after) > 0)
     }
 
     /// What was saved as acknowledged may be confirmed to the server.
@@ -282,7 +279,7 @@ impl Stream {
 
     /// Where to resume if nothing is unacknowledged, and it is time to say so: a quiet outbox must not hold the log back.
     pub(super) fn idle(&mut self, every: Duration) -> Option<Resume> {
-        if self.inside.is_some() || self.catching_up.is_some() || !self.stragglers.is_empty() {
+        if self.inside.is_some() || self.catching_up.is_some() {
             return None;
         }
         let due = self.saved.is_none()

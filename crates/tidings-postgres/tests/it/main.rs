@@ -5,6 +5,7 @@
 mod bad_input;
 mod conformance;
 mod doctor;
+mod hand_over;
 mod pitfalls;
 mod positions;
 mod publishing;

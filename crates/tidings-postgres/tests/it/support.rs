@@ -103,7 +103,8 @@ impl Drop for Database {
         let clean = async move {
             let Ok(client) = Address::parse(&admin).unwrap().connect("test", "").await else { return };
             let slots = format!(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}';
+                "SET synchronous_commit = local;
+                 SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}';
                  DO $$ BEGIN FOR n IN 1..200 LOOP
                      EXIT WHEN NOT EXISTS (SELECT FROM pg_replication_slots WHERE database = '{name}' AND active);
                      PERFORM pg_sleep(0.02);

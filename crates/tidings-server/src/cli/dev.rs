@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::dev::Settings;
+use crate::dev::{Given, Settings, Wish};
 use crate::units::parse_duration;
 
 /// Run everything in one process: relays, log, consumer, the retail platform with its HTTP API, and the console
@@ -34,11 +34,30 @@ pub(super) struct Args {
     /// How many products a new catalogue has
     #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     products: u32,
+    /// On PostgreSQL, Kafka and Redis, in several processes: relays, more copies. Uses the servers that are given, or those
+    /// of `cargo xtask services`, which cargo starts if it runs this program
+    #[arg(long)]
+    distributed: bool,
+    /// The PostgreSQL server: postgresql://user:password@host:port/database, a user who may make databases; also in
+    /// TIDINGS_POSTGRES
+    #[arg(long, value_name = "URL", requires = "distributed")]
+    postgres: Option<String>,
+    /// The Kafka brokers: host:port, several with commas; also in TIDINGS_KAFKA
+    #[arg(long, value_name = "BROKERS", requires = "distributed")]
+    kafka: Option<String>,
+    /// The Redis server: redis://host:port, several nodes of a Cluster with commas; also in TIDINGS_REDIS
+    #[arg(long, value_name = "URL", requires = "distributed")]
+    redis: Option<String>,
+    /// How many copies there are besides the one in this process
+    #[arg(long, value_name = "N", default_value_t = 2, requires = "distributed", value_parser = clap::value_parser!(u32).range(0..=16))]
+    copies: u32,
 }
 
 impl From<Args> for Settings {
     fn from(args: Args) -> Self {
-        let Args { load, lasting, seed, report, history, data, port, products } = args;
-        Self { load, lasting, seed, report, history, data, port, products }
+        let Args { load, lasting, seed, report, history, data, port, products, .. } = args;
+        let servers = Given { postgres: args.postgres, kafka: args.kafka, redis: args.redis };
+        let distributed = args.distributed.then_some(Wish { servers, copies: args.copies });
+        Self { load, lasting, seed, report, history, data, port, products, distributed }
     }
 }

@@ -22,6 +22,9 @@ pub(super) struct Args {
     /// The file that says from where to where
     #[arg(long, value_name = "FILE", required = true)]
     config: Option<PathBuf>,
+    /// Drain and end when standard input is closed: whoever started this is gone
+    #[arg(long, hide = true)]
+    attached: bool,
     #[command(subcommand)]
     ask: Option<Ask>,
 }
@@ -47,6 +50,9 @@ struct At {
 }
 
 pub(super) async fn run(args: Args) -> Result<ExitCode> {
+    if args.attached {
+        end_with_parent();
+    }
     let (at, method, path) = match (args.ask, args.config) {
         (Some(Ask::Pause(at)), _) => (at, "POST", "/pause"),
         (Some(Ask::Resume(at)), _) => (at, "POST", "/resume"),
@@ -63,6 +69,15 @@ pub(super) async fn run(args: Args) -> Result<ExitCode> {
         out::write(text(&status).as_bytes())?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn end_with_parent() {
+    use rustix::process::{Signal, getpid, kill_process};
+    std::thread::spawn(|| {
+        let mut nothing = [0; 16];
+        while std::io::stdin().read(&mut nothing).is_ok_and(|count| count > 0) {}
+        let _ = kill_process(getpid(), Signal::TERM);
+    });
 }
 
 fn ask(at: &str, method: &str, path: &str) -> std::io::Result<String> {

@@ -13,6 +13,7 @@ use tidings_sqlite::SqliteLog;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use super::distributed::World;
 use super::recorder::Recorder;
 use crate::data_dir::DataDir;
 use crate::survey::{SetAside, Survey};
@@ -25,10 +26,17 @@ use series::{Sample, Series};
 
 const EVERY: Duration = Duration::from_millis(500);
 
+/// What the platform stands on.
+pub(crate) enum Estate {
+    /// Files in a directory.
+    Files(DataDir, Arc<SqliteLog>),
+    /// Servers, and processes beside this one.
+    Servers(Arc<World>),
+}
+
 /// Draws boards and hands them out.
 pub(crate) struct Console {
-    dir: DataDir,
-    log: Arc<SqliteLog>,
+    estate: Estate,
     platform: Arc<Platform>,
     recorder: Arc<Recorder>,
     load: u32,
@@ -53,14 +61,13 @@ struct Page<'a> {
 impl Console {
     /// Starts drawing.
     pub(crate) fn new(
-        dir: DataDir,
-        log: Arc<SqliteLog>,
+        estate: Estate,
         platform: Arc<Platform>,
         recorder: Arc<Recorder>,
         load: u32,
     ) -> Arc<Self> {
         let (newest, boards) = watch::channel::<Arc<str>>("<p>The first board is being drawn.</p>".into());
-        let console = Self { dir, log, platform, recorder, load, boards, drawing: Mutex::default() };
+        let console = Self { estate, platform, recorder, load, boards, drawing: Mutex::default() };
         let console = Arc::new(console);
         let drawing = tokio::spawn(console.clone().draw(newest));
         *console.drawing.lock().unwrap_or_else(PoisonError::into_inner) = Some(drawing);
@@ -82,9 +89,19 @@ impl Console {
         self.boards.clone()
     }
 
-    /// The state of the data directory.
-    pub(crate) async fn survey(&self) -> Result<Survey> {
-        Survey::take(&self.dir, Some(&self.log)).await
+    /// The state of what everything stands on, as JSON.
+    pub(crate) async fn status(&self) -> Result<String> {
+        match &self.estate {
+            Estate::Files(dir, log) => crate::out::to_json(&Survey::take(dir, Some(log)).await?),
+            Estate::Servers(world) => crate::out::to_json(&world.status()),
+        }
+    }
+
+    async fn set_aside(&self) -> Result<Vec<SetAside>> {
+        match &self.estate {
+            Estate::Files(dir, log) => Ok(Survey::take(dir, Some(log)).await?.parked),
+            Estate::Servers(_) => Ok(Vec::new()),
+        }
     }
 
     /// Ends the drawing, and with it every stream of boards.
@@ -101,9 +118,9 @@ impl Console {
             // Why something is parked is looked up only when something new is.
             let total = self.parked_total().await.unwrap_or(parked.total);
             if total != parked.total
-                && let Ok(survey) = self.survey().await
+                && let Ok(shown) = self.set_aside().await
             {
-                parked = Parked { total, shown: survey.parked };
+                parked = Parked { total, shown };
             }
             series.push(Sample::take(&self.platform, &self.recorder));
             if let Some(board) = Board::of(&series, &parked, self.load).and_then(|board| board.render().ok())
@@ -116,7 +133,10 @@ impl Console {
 
     async fn parked_total(&self) -> Result<u64> {
         let by_relays: u64 = self.platform.stats().contexts.iter().map(|context| context.parked).sum();
-        let by_groups = self.log.parked_counts().await?;
-        Ok(by_relays + by_groups.iter().map(|(_, count)| count).sum::<u64>())
+        let by_groups = match &self.estate {
+            Estate::Files(_, log) => log.parked_counts().await?.iter().map(|(_, count)| count).sum(),
+            Estate::Servers(_) => self.platform.stats().consumer.parked,
+        };
+        Ok(by_relays + by_groups)
     }
 }

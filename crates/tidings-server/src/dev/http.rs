@@ -113,7 +113,7 @@ async fn events(State(console): State<Arc<Console>>) -> Sse<impl Stream<Item = R
 }
 
 async fn status(State(console): State<Arc<Console>>) -> Response {
-    match console.survey().await.and_then(|survey| crate::out::to_json(&survey)) {
+    match console.status().await {
         Ok(text) => ([(header::CONTENT_TYPE, "application/json")], text).into_response(),
         Err(error) => failed(&error),
     }

@@ -3,7 +3,10 @@
 use std::io::{IsTerminal, Write};
 use std::time::Duration;
 
-use super::wiring::Wired;
+use retail::Platform;
+use tokio::time::Instant;
+
+use super::recorder::Recorder;
 use crate::units::{self, count};
 
 /// The line; nothing if nobody would see it.
@@ -18,19 +21,19 @@ impl Progress {
     }
 
     /// Shows it until dropped.
-    pub(crate) async fn show(&mut self, wired: &Wired) {
+    pub(crate) async fn show(&mut self, platform: &Platform, recorder: &Recorder, began: Instant) {
         if !self.visible {
             return std::future::pending().await;
         }
         loop {
             tokio::time::sleep(Duration::from_secs(1)).await;
-            let judged = wired.recorder.judged();
-            let stats = wired.stats();
+            let judged = recorder.judged();
+            let stats = platform.stats();
             let committed: u64 = stats.contexts.iter().map(|context| context.events).sum();
             let of = self.lasting.map_or_else(String::new, |all| format!(" of {}", units::duration(all)));
             let line = format!(
                 "{}{of}  {} events, {} applied  {} reads judged: {} stale, {} false labels  commit to applied {}",
-                units::duration(wired.began.elapsed()),
+                units::duration(began.elapsed()),
                 count(committed),
                 count(stats.consumer.applied + stats.consumer.superseded),
                 count(judged.counts.reads),

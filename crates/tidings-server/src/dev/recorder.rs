@@ -30,6 +30,7 @@ mod marks;
 mod scribe;
 
 use judge::Judge;
+use marks::KINDS;
 pub(crate) use scribe::{Copy, Scribe, Take, session, shown};
 
 /// Who must account for every event: the Experience API's consumer.
@@ -37,6 +38,9 @@ pub(crate) const COPY: &str = "experience-api";
 
 /// How many records may wait to be judged.
 const ROOM: usize = 100_000;
+
+/// The newest mark of each kind of entity.
+type ByKind = BTreeMap<Arc<str>, Nanos>;
 
 /// Takes records from any thread.
 pub(crate) type Recorder = Scribe<Arc<Shared>>;
@@ -46,6 +50,8 @@ pub(crate) struct Shared {
     inbox: Mutex<Inbox>,
     /// What other processes tell: everything of each that ended before this has come.
     feeds: Mutex<BTreeMap<u64, Nanos>>,
+    /// The newest mark of each copy, by kind of entity.
+    marked: Mutex<BTreeMap<Arc<str>, ByKind>>,
     filled: Condvar,
     emptied: Condvar,
     judged: Mutex<Judged>,
@@ -117,6 +123,7 @@ impl Recorder {
             clock,
             inbox: Mutex::default(),
             feeds: Mutex::default(),
+            marked: Mutex::default(),
             filled: Condvar::new(),
             emptied: Condvar::new(),
             judged: Mutex::default(),
@@ -125,6 +132,7 @@ impl Recorder {
             unwritten: Mutex::default(),
         });
         let knows = known.is_some();
+        lock(&shared.marked).extend(others.iter().map(|copy| (copy.clone(), BTreeMap::new())));
         let judge = Judge::new(shared.clone(), writing, others)?;
         let known = known.unwrap_or_default();
         let thread =
@@ -139,6 +147,17 @@ impl Recorder {
     /// Takes one record.
     pub(crate) fn take(&self, record: Record) {
         self.to().take(record);
+    }
+
+    /// How old the newest mark is of each copy, of the topic that is furthest behind; `None` before the first of each.
+    pub(crate) fn behind(&self) -> Vec<(Arc<str>, Option<Duration>)> {
+        let now = self.to().now();
+        let marked = lock(&self.to().marked);
+        let behind = |kinds: &ByKind| {
+            let least = kinds.values().min().filter(|_| kinds.len() == KINDS.len())?;
+            Some(Duration::from_nanos(now.saturating_sub(*least)))
+        };
+        marked.iter().map(|(copy, kinds)| (copy.clone(), behind(kinds))).collect()
     }
 
     /// Another process begins to tell: nothing is judged before it has come.
@@ -169,6 +188,9 @@ impl Recorder {
 
 impl Take for Arc<Shared> {
     fn take(&self, record: Record) {
+        if let Record::Marked { copy, kind: Some(kind), upto, .. } = &record {
+            lock(&self.marked).entry(copy.clone()).or_default().insert(kind.clone(), *upto);
+        }
         let mut inbox = lock(&self.inbox);
         if inbox.records.len() >= ROOM && !inbox.deaf {
             self.waits.fetch_add(1, Ordering::Relaxed);

@@ -28,7 +28,16 @@ pub(crate) struct Ended {
     pub(crate) left: Left,
     pub(crate) parked_total: u64,
     pub(crate) found: Found,
+    /// Copies in processes of their own.
+    pub(crate) copies: Vec<CopyEnded>,
     pub(crate) failure: Option<Error>,
+}
+
+/// A copy in a process of its own.
+pub(crate) struct CopyEnded {
+    pub(crate) name: String,
+    /// How often its process ended without being asked, and was started again.
+    pub(crate) restarts: u32,
 }
 
 /// How many violations are shown.
@@ -73,6 +82,16 @@ impl Ended {
             let what = format!("{late} records came too late to be judged with what they belong to");
             complaints.push(Error::new(Code::DEFECT, what));
         }
+        for copy in &self.copies {
+            let Account { expected, applied, superseded, parked, .. } = self.account_of(&copy.name);
+            if expected != applied + superseded + parked || expected != self.account().expected {
+                let what = format!(
+                    "of {expected} events committed, {applied} were applied at {}, {superseded} superseded and {parked} parked",
+                    copy.name
+                );
+                complaints.push(Error::new(Code::DEFECT, what));
+            }
+        }
         let Account { expected, applied, superseded, parked, .. } = self.account();
         let told: u64 = self.stats.contexts.iter().map(|context| context.events).sum();
         if self.failure.is_none() && expected != applied + superseded + parked {
@@ -96,8 +115,12 @@ impl Ended {
 
     /// What became of the events at the one copy that must account for them.
     fn account(&self) -> Account {
+        self.account_of(COPY)
+    }
+
+    fn account_of(&self, copy: &str) -> Account {
         let mut accounts = self.found.verdict.accounts.iter();
-        accounts.find(|account| &*account.copy == COPY).cloned().unwrap_or_default()
+        accounts.find(|account| &*account.copy == copy).cloned().unwrap_or_default()
     }
 
     fn hits_and_misses(&self) -> (u64, u64) {
@@ -148,6 +171,30 @@ impl Ended {
 
     /// What went wrong without breaking a promise; nothing, if nothing did.
     fn failed(&self) -> String {
+        let copies: Vec<_> = self
+            .copies
+            .iter()
+            .map(|copy| {
+                let Account { expected, applied, superseded, parked, .. } = self.account_of(&copy.name);
+                let restarts = if copy.restarts > 0 {
+                    format!(", restarted {} times", copy.restarts)
+                } else {
+                    String::new()
+                };
+                format!(
+                    "{:<9} {} committed = {} applied + {} superseded + {} parked{restarts}\n",
+                    copy.name,
+                    count(expected),
+                    count(applied),
+                    count(superseded),
+                    count(parked)
+                )
+            })
+            .collect();
+        copies.concat() + &self.failures()
+    }
+
+    fn failures(&self) -> String {
         let (changes, reads) = (self.totals.changes_failed, self.totals.reads_failed);
         let (http, gaps) = (self.http_failed, self.stats.consumer.gaps);
         if changes + reads + http + gaps == 0 {
@@ -199,6 +246,15 @@ impl Ended {
         });
         match value {
             Value::Object(mut report) => {
+                for copy in &self.copies {
+                    let Account { expected, applied, superseded, parked, .. } = self.account_of(&copy.name);
+                    let name = copy.name.replace('-', "_");
+                    report.insert(format!("{name}_events_committed"), expected.into());
+                    report.insert(format!("{name}_events_applied"), applied.into());
+                    report.insert(format!("{name}_events_superseded"), superseded.into());
+                    report.insert(format!("{name}_events_parked"), parked.into());
+                    report.insert(format!("{name}_restarts"), copy.restarts.into());
+                }
                 report.extend(verdict::flat(counts));
                 report
             }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use retail::load::{Load, LoadTotals, Loading};
-use retail::platform::{Left, Stats};
+use retail::platform::Left;
 use retail::{Parts, Platform, Sku, Witness};
 use tidings::{Clock, Consumer, DomainEvent, Relay, Running, Start};
 use tidings_core::port::{Batch, Boxed, Log, Outbox, Parking, Retention, Store};
@@ -17,7 +17,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::client::Clients;
-use super::console::Console;
+use super::console::{Console, Estate};
 use super::history::HistoryFile;
 use super::recorder::{Beginning, COPY, Judging, Recorder};
 use super::report::Ended;
@@ -77,13 +77,23 @@ impl Wired {
         let log = SqliteLog::open(dir.file("log.db"))?;
         let (known, resumed) = baseline::known(dir, &log).await?;
         let writing = history.map(HistoryFile::begin).transpose()?;
-        let (recorder, judging) = Recorder::start(Beginning { bound: retail.bound, known, writing, others: Vec::new() })?;
-        let parts = Parts { witness: recorder.clone(), observer: recorder.clone(), clock: Clock::system() };
+        let (recorder, judging) =
+            Recorder::start(Beginning { bound: retail.bound, known, writing, others: Vec::new() })?;
+        let parts = Parts {
+            witness: recorder.clone(),
+            observer: recorder.clone(),
+            clock: Clock::system(),
+            levels: None,
+        };
         let platform = Platform::start(dir.path(), retail, log.clone(), parts).await;
         let platform = Arc::new(platform.map_err(|e| e.at(dir.path().display()))?);
         let published = Published::start(dir, &log).await?;
-        let console =
-            Console::new(dir.clone(), log.clone(), platform.clone(), recorder.clone(), settings.load);
+        let console = Console::new(
+            Estate::Files(dir.clone(), log.clone()),
+            platform.clone(),
+            recorder.clone(),
+            settings.load,
+        );
         let server = http::Server::start(listener, platform.clone(), console.clone());
         let (loading, clients) = if settings.load == 0 {
             (None, None)
@@ -144,11 +154,6 @@ impl Wired {
         }
     }
 
-    /// What the platform did so far.
-    pub(crate) fn stats(&self) -> Stats {
-        self.platform.stats()
-    }
-
     /// Stops everything, and says what came of it. What is not done within `at_most` is left for the next start.
     pub(crate) async fn stop(mut self, at_most: Duration) -> Result<Ended> {
         let ran = self.began.elapsed();
@@ -192,6 +197,7 @@ impl Wired {
             left,
             parked_total: found_parked,
             found,
+            copies: Vec::new(),
             failure,
         })
     }

@@ -5,6 +5,7 @@
 mod bad_lines;
 mod commands;
 mod crash;
+mod deploy;
 mod dev;
 mod directory;
 mod doctored;

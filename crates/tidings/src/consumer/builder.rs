@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tidings_core::consumer::Settings;
-use tidings_core::port::{Log, Parking, Store};
+use tidings_core::port::{Log, Membership, Parking, Store};
 use tidings_core::{Code, Decision, Error, Event, Result, Topic, name};
 
 use super::{Consumer, Observer, Rules, Start};
@@ -16,6 +16,7 @@ pub struct ConsumerBuilder {
     parking: Arc<dyn Parking>,
     topics: Vec<Topic>,
     start: Start,
+    member: Option<Arc<dyn Membership>>,
     settings: Settings,
     rules: Rules,
     repeated: Option<String>,
@@ -31,6 +32,7 @@ impl ConsumerBuilder {
             parking,
             topics: Vec::new(),
             start: Start::Head,
+            member: None,
             settings: Settings::default(),
             rules: Rules::default(),
             repeated: None,
@@ -50,6 +52,17 @@ impl ConsumerBuilder {
     #[must_use]
     pub fn start(mut self, start: Start) -> Self {
         self.start = start;
+        self
+    }
+
+    /// Shares the work of a group with others: it follows the partitions that this member is given, from the group's
+    /// positions, and keeps them through the member. Name no topics, and no start. The member leaves its group when the
+    /// consumer ends. What is in this process's memory alone learns nothing of the others' partitions: share only the
+    /// work on stores that all members have in common.
+    #[must_use]
+    pub fn shared_by<M: Membership + 'static>(mut self, member: Arc<M>) -> Self {
+        self.member = Some(member);
+        self.start = Start::Group;
         self
     }
 
@@ -109,7 +122,9 @@ impl ConsumerBuilder {
     /// The consumer, unless something is missing or said twice.
     pub fn build(self) -> Result<Consumer> {
         name::check("consumer name", &self.name)?;
-        let missing = if self.topics.is_empty() {
+        let missing = if self.member.is_some() && !(self.topics.is_empty() && self.start == Start::Group) {
+            Some("it shares a group's work, whose member says what it follows and from where".to_owned())
+        } else if self.member.is_none() && self.topics.is_empty() {
             Some("it follows no topic".to_owned())
         } else if self.stores.is_empty() {
             Some("its decisions have no store to take effect in".to_owned())
@@ -125,6 +140,7 @@ impl ConsumerBuilder {
             parking: self.parking,
             topics: self.topics,
             start: self.start,
+            member: self.member,
             settings: self.settings,
             rules: self.rules,
             stores: self.stores,

@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tidings_core::consumer::{Action, Consumer as Machine, Input};
+use tidings_core::error::Kind;
 use tidings_core::port::{Batch, Boxed, Parked, ReadLimit};
 use tidings_core::{Error, Offset, Position, Result, Time};
 use tokio::time::Instant;
@@ -16,6 +17,8 @@ use crate::running::{Stopping, random};
 pub(super) struct Lane {
     pub(super) consumer: Arc<Consumer>,
     pub(super) position: Position,
+    /// Asked when the partition goes to another member.
+    pub(super) leaving: Stopping,
 }
 
 impl Lane {
@@ -27,6 +30,7 @@ impl Lane {
         let mut action = Action::Start;
         loop {
             let mut told = None;
+            let is_commit = matches!(action, Action::Commit(_));
             let input = match action {
                 Action::Drained => return Ok(()),
                 Action::Stop(error) => {
@@ -38,6 +42,7 @@ impl Lane {
                     tokio::select! {
                         biased;
                         waited = self.wait(&positions, at_most) => self.answer(waited),
+                        () = self.leaving.asked(), if !machine.is_leaving() => Input::Done,
                         () = stopping.asked(), if !machine.is_draining() => Input::Done,
                     }
                 }
@@ -52,6 +57,13 @@ impl Lane {
             };
             if stopping.is_asked() && !machine.is_draining() {
                 machine.drain();
+            }
+            if self.leaving.is_asked() {
+                machine.leave();
+            }
+            if is_commit && consumer.member.is_some() && is_fenced(&input) {
+                // Another member has the partition, and applies what was not committed.
+                return Ok(());
             }
             let told = told.filter(|_| matches!(input, Input::Done));
             let now = started.elapsed();
@@ -85,9 +97,7 @@ impl Lane {
             }
             Action::Park => self.answer(self.park(machine).await),
             Action::Apply => self.answer(self.apply(machine).await),
-            Action::Commit(offset) => {
-                self.answer(consumer.log.commit(&consumer.name, &[self.at(offset)]).await)
-            }
+            Action::Commit(offset) => self.answer(consumer.commit(self.at(offset)).await),
             Action::Wait(..) | Action::Backoff(_) | Action::Drained | Action::Stop(_) => Input::Done,
         }
     }
@@ -155,6 +165,10 @@ impl Lane {
             }
         }
     }
+}
+
+fn is_fenced(input: &Input) -> bool {
+    matches!(input, Input::Failed(error) if error.kind() == Kind::Fenced)
 }
 
 /// What observers hear once an action is done, beside outcomes.

@@ -17,6 +17,8 @@ mod races;
 #[cfg(test)]
 mod regressions;
 #[cfg(test)]
+mod shared;
+#[cfg(test)]
 mod shared_claims;
 #[cfg(test)]
 mod shared_faults;

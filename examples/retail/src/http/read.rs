@@ -10,8 +10,8 @@ use serde::Deserialize;
 use super::answer::{certified, headers};
 use crate::experience::{ListingKey, Sort};
 use crate::name::{Market, Sku};
-use crate::platform::Platform;
 use crate::refusal::{Refusal, Result};
+use crate::storefront::Storefront;
 use crate::token::Token;
 
 #[derive(Deserialize)]
@@ -29,15 +29,15 @@ pub(super) struct ListingQuery {
 }
 
 pub(super) async fn product(
-    State(platform): State<Arc<Platform>>,
+    State(storefront): State<Arc<Storefront>>,
     sku: Result<Path<String>, PathRejection>,
     query: Result<Query<ProductQuery>, QueryRejection>,
 ) -> Result<Response> {
     let Query(query) = query.map_err(bad_query)?;
     let (sku, market) = (Sku::parse(&named(sku)?)?, Market::parse(&query.region)?);
     let page = match query.at_least.as_deref().map(Token::parse).transpose()? {
-        None => platform.product(&sku, market).await?,
-        Some(token) => platform.product_at_least(&sku, market, &token).await?,
+        None => storefront.product(&sku, market).await?,
+        Some(token) => storefront.product_at_least(&sku, market, &token).await?,
     };
     Ok(match page.value() {
         Some(value) => certified("product", value, page.certificate()),
@@ -46,14 +46,14 @@ pub(super) async fn product(
 }
 
 pub(super) async fn listing(
-    State(platform): State<Arc<Platform>>,
+    State(storefront): State<Arc<Storefront>>,
     category: Result<Path<String>, PathRejection>,
     query: Result<Query<ListingQuery>, QueryRejection>,
 ) -> Result<Response> {
     let Query(query) = query.map_err(bad_query)?;
     let sort = query.sort.as_deref().map(Sort::parse).transpose()?.unwrap_or(Sort::Popularity);
     let key = ListingKey::new(&named(category)?, Market::parse(&query.region)?, sort)?;
-    let page = platform.listing(&key).await?;
+    let page = storefront.listing(&key).await?;
     Ok(certified("listing", &page.value(), page.certificate()))
 }
 

@@ -213,7 +213,7 @@ impl Session<'_> {
 
     /// The newest state of this database that the snapshot is known to contain, as events give their positions.
     pub(super) fn as_of(&self) -> Result<AsOf> {
-        let sql = "SELECT tidings.timeline(), pg_snapshot_xmin(pg_current_snapshot())::text::bigint - 1";
+        let sql = "SELECT timeline, place FROM tidings.as_of()";
         let statement = self.prepare(sql)?;
         let row = self.wait(self.transaction.query_one(&statement, &[]))?;
         let (timeline, at) = (u32::try_from(row.get::<_, i32>(0)), u64::try_from(row.get::<_, i64>(1)));

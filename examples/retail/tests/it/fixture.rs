@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use retail::{Fact, Market, Observed, Parts, Platform, Settings, Sku, Witness};
+use retail::{Fact, Market, Observed, Parts, Place, Platform, Settings, Sku, Witness};
 use tempfile::TempDir;
 use tidings::{Clock, Entity, Event, Observer, Outcome, Path, Running, Stamp, Topic};
 use tidings_core::port::{self, Log, ReadLimit};
@@ -137,9 +137,8 @@ impl Fixture {
         });
         seen.history.record(Record::Subscribed { copy: COPY.into(), kind: None, from: 0 });
         let ear = Arc::new(Ear(seen.clone()));
-        let parts = Parts { witness: ear.clone(), observer: ear, clock: clock.clone() };
-        let place =
-            databases.as_ref().map_or_else(|| dir.path().into(), |databases| databases.place(dir.path()));
+        let parts = Parts { witness: ear.clone(), observer: ear, clock: clock.clone(), levels: None };
+        let place = place(&dir, databases.as_ref());
         let platform = Arc::new(Platform::start(place, settings, log.clone(), parts).await?);
         let relays = match &databases {
             Some(databases) => databases.relays(&(log.clone() as Arc<dyn Log>)).await,
@@ -152,6 +151,21 @@ impl Fixture {
         })
         .await;
         Ok(shop)
+    }
+
+    /// Where its contexts are.
+    pub(crate) fn place(&self) -> Place {
+        place(&self.dir, self.databases.as_ref())
+    }
+
+    /// Ends the sessions of this name on Pricing's database.
+    pub(crate) async fn end_sessions(&self, application: &str) {
+        let address = self.databases.as_ref().unwrap().address("pricing");
+        let client = address.connect("test", "").await.unwrap();
+        let end = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+                   WHERE datname = current_database() AND application_name = $1";
+        let ended: i64 = client.query_one(end, &[&application]).await.unwrap().get(0);
+        assert!(ended > 0);
     }
 
     /// Stops, and starts again on the same files.
@@ -215,4 +229,8 @@ impl Fixture {
         })
         .await;
     }
+}
+
+fn place(dir: &TempDir, databases: Option<&Databases>) -> Place {
+    databases.map_or_else(|| dir.path().into(), |databases| databases.place(dir.path()))
 }

@@ -29,4 +29,5 @@ mod experience;
 mod fixture;
 mod flow;
 mod http;
+mod storefronts;
 mod witness;

@@ -35,6 +35,6 @@ pub(super) fn make() -> Result<()> {
     let staging = tempfile::tempdir_in(path.parent().context("the archive has no directory")?)?;
     let unfinished = staging.path().join("classes.jsa");
     let dump = format!("-XX:ArchiveClassesAtExit={}", unfinished.display());
-    Kafka::start_with(&[], &[&dump])?.stop()?;
+    Kafka::start_with(&std::env::temp_dir(), &[], &[&dump])?.stop()?;
     Ok(std::fs::rename(&unfinished, &path)?)
 }

@@ -31,7 +31,7 @@ impl PostgresPair {
         let primary = Postgres::start(&all)?;
         let programs = programs()?;
         let standby = attempt::at_free_ports(|| {
-            let mut standby = Postgres::prepare(programs.clone())?;
+            let mut standby = Postgres::prepare(&std::env::temp_dir(), programs.clone())?;
             standby.copy(&primary)?;
             standby.configure(&all)?;
             standby.run()?;

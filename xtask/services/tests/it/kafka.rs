@@ -37,3 +37,22 @@ fn a_setting_it_refuses_is_shown_with_its_log() {
     let error = Kafka::start(&[("num.io.threads", "none")]).unwrap_err().to_string();
     assert!(error.contains("num.io.threads"), "{error}");
 }
+
+#[test]
+fn a_broker_that_advertises_another_address_answers_for_its_topics_at_its_own() {
+    if is_skipped() {
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    // Nobody is there: clients would be led astray, and the harness must not be.
+    let elsewhere = ("advertised.listeners", "PLAINTEXT://127.0.0.1:1");
+    let mut server = Kafka::start_in(directory.path(), &[elsewhere]).unwrap();
+    assert!(server.directory().starts_with(directory.path()) && server.runs());
+    assert_eq!(server.topics().unwrap(), []);
+    let missing = server.offsets("nothing", 0).unwrap_err().to_string();
+    assert!(missing.contains("error 3"), "{missing}");
+    let missing = server.delete_records("nothing", 0, -1).unwrap_err().to_string();
+    assert!(missing.contains("error 3"), "{missing}");
+    server.kill().unwrap();
+    assert!(!server.runs());
+}

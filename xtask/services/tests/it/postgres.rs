@@ -96,3 +96,18 @@ fn a_commit_waits_for_the_standby_and_is_there_after_promotion() {
     assert_eq!(pair.standby.query("SELECT a FROM t ORDER BY a").unwrap(), "1\n2\n3");
     pair.standby.query("INSERT INTO t VALUES (4)").unwrap();
 }
+
+#[test]
+fn a_database_of_its_own_is_asked_by_name() {
+    if is_skipped() {
+        return;
+    }
+    let mut server = Postgres::start(&[]).unwrap();
+    server.query("CREATE DATABASE pricing").unwrap();
+    assert_eq!(server.query_in("pricing", "SELECT current_database()").unwrap(), "pricing");
+    assert_eq!(server.url_through(server.port()), server.url());
+    assert!(server.url_through(7).ends_with("@127.0.0.1:7/postgres"));
+    assert!(server.runs());
+    server.kill().unwrap();
+    assert!(!server.runs());
+}

@@ -86,6 +86,8 @@ impl Children {
         let mut next = Some(first);
         loop {
             let Some(mut child) = next.take() else { return };
+            // Waiting would close it.
+            let _stdin = child.stdin.take();
             let reading = child.stdout.take().map(|stdout| output(stdout));
             let ended = tokio::select! {
                 ended = child.wait() => Some(ended),
@@ -142,7 +144,8 @@ impl Children {
         }
         let (path, part) = (self.0.dir.join("processes.json"), self.0.dir.join("processes.part"));
         let written = serde_json::to_vec_pretty(&*all).map_err(std::io::Error::other);
-        let written = written.and_then(|text| std::fs::write(&part, text)).and_then(|()| std::fs::rename(&part, &path));
+        let written =
+            written.and_then(|text| std::fs::write(&part, text)).and_then(|()| std::fs::rename(&part, &path));
         if let Err(error) = written {
             eprintln!("tidings: {}", io_fault(&path, "the list of processes cannot be written", error));
         }

@@ -12,10 +12,18 @@ use crate::data_dir::io_fault;
 /// How many relays each context has.
 const EACH: u32 = 2;
 /// How many partitions each topic has.
-pub(super) const PARTITIONS: u32 = 4;
+pub(super) const PARTITIONS: u32 = 2;
+/// How often each partition is marked: every copy commits its place with each mark, and the bound is 2 s.
+const MARK_EVERY: &str = "400ms";
 
 /// Writes the configuration of each context's relays. `source` is the address of its database.
-pub(super) fn plan(dir: &Path, context: &str, source: &str, brokers: &str, prefix: &str) -> Result<Vec<Plan>> {
+pub(super) fn plan(
+    dir: &Path,
+    context: &str,
+    source: &str,
+    brokers: &str,
+    prefix: &str,
+) -> Result<Vec<Plan>> {
     let mut plans = Vec::new();
     for number in 1..=EACH {
         let name = format!("relay-{context}-{number}");
@@ -24,7 +32,7 @@ pub(super) fn plan(dir: &Path, context: &str, source: &str, brokers: &str, prefi
             "[source]\nurl = {source:?}\n\n\
              [log]\ntopic = {context:?}\n\n\
              [log.kafka]\nbrokers = {brokers:?}\nprefix = {prefix:?}\npartitions = {PARTITIONS}\ncreate = true\n\n\
-             [relay]\ndrain = \"30s\"\n\n\
+             [relay]\ndrain = \"30s\"\nmark_every = {MARK_EVERY:?}\n\n\
              [http]\nlisten = {listen:?}\n"
         );
         let path = dir.join(format!("{name}.toml"));

@@ -56,7 +56,8 @@ impl Servers {
             }
         };
         let of = |given: Option<String>, name: &str| {
-            let missing = || Error::new(Code::SETTING_INVALID, format!("`cargo xtask services` runs without {name}"));
+            let missing =
+                || Error::new(Code::SETTING_INVALID, format!("`cargo xtask services` runs without {name}"));
             given.or_else(|| found.get(name).cloned()).ok_or_else(missing)
         };
         Ok(Self {
@@ -65,6 +66,11 @@ impl Servers {
             redis: of(redis, "TIDINGS_TEST_REDIS")?,
             started,
         })
+    }
+
+    /// Whether they were started for this run, and end with it.
+    pub(crate) fn are_ours(&self) -> bool {
+        self.started.is_some()
     }
 
     /// Stops what was started for this run.

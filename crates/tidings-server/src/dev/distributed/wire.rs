@@ -62,7 +62,8 @@ impl Pipe {
             theirs.emptied.notify_all();
             done
         });
-        let thread = thread.map_err(|e| Error::new(Code::OVERLOADED, "no thread could be started").because(e))?;
+        let thread =
+            thread.map_err(|e| Error::new(Code::OVERLOADED, "no thread could be started").because(e))?;
         Ok((Self(sending.clone()), Sender { sending, thread }))
     }
 }

@@ -9,7 +9,7 @@ use tidings_core::{Partition, Position, Time};
 use tidings_testkit::history::Nanos;
 
 /// Whose events come in which topic.
-const KINDS: [(&str, &str); 3] = [("catalog", CONTENT), ("pricing", PRICE), ("inventory", STOCK)];
+pub(super) const KINDS: [(&str, &str); 3] = [("catalog", CONTENT), ("pricing", PRICE), ("inventory", STOCK)];
 
 /// How far each partition has come.
 #[derive(Debug)]

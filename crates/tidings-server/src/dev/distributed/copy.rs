@@ -1,0 +1,173 @@
+//! A process that serves one copy of what customers see, reads from it, and tells what it saw.
+
+use std::ffi::OsString;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use retail::load::Load;
+use retail::{Parts, Place, Storefront, Witness};
+use serde::{Deserialize, Serialize};
+use tidings::Clock;
+use tidings_core::{Code, Error, Outcome, Result};
+use tidings_kafka::KafkaLog;
+use tidings_testkit::history::{Applied, Record};
+
+use super::children::Plan;
+use super::shelves::Keeping;
+use super::wire::Pipe;
+use super::{READS_PER_S, kafka, own_dir, relays, shelves, until_it_knows};
+use crate::dev::Asked;
+use crate::dev::clock::RunClock;
+use crate::dev::recorder::{Copy, Scribe, Take};
+
+/// Sessions of this process begin at so many times its number.
+const SESSIONS: u64 = 1 << 20;
+/// How long it takes to apply what is in the log when it is asked to end.
+const DRAIN: Duration = Duration::from_secs(30);
+/// How often it is looked whether the consumer has ended.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+
+/// What it is told.
+#[derive(Serialize, Deserialize, Clone)]
+pub(super) struct Front {
+    pub(super) name: String,
+    pub(super) dir: PathBuf,
+    pub(super) postgres: String,
+    pub(super) kafka: String,
+    pub(super) redis: String,
+    pub(super) prefix: String,
+    /// When the history began.
+    pub(super) origin: u64,
+    pub(super) sessions: u64,
+    pub(super) load: u32,
+    pub(super) seed: u64,
+}
+
+impl Front {
+    /// How it is started.
+    pub(super) fn plan(&self, number: u64, name: &str) -> Result<Plan> {
+        let dir = own_dir(&self.dir, name);
+        std::fs::create_dir_all(&dir)
+            .map_err(|e| crate::data_dir::io_fault(&dir, "the directory of a copy cannot be made", e))?;
+        let (sessions, seed) = (number * SESSIONS, self.seed.wrapping_add(number));
+        let front = Self { name: name.to_owned(), dir, sessions, seed, ..self.clone() };
+        let text = serde_json::to_string_pretty(&front)
+            .map_err(|e| Error::new(Code::DEFECT, "a copy's settings cannot be written").because(e))?;
+        let path = self.dir.join(format!("{name}.json"));
+        relays::write_private(&path, &text)?;
+        let arguments = vec![OsString::from("dev-copy"), path.into_os_string()];
+        Ok(Plan { name: name.to_owned(), kind: "copy", arguments, at: None })
+    }
+}
+
+/// Serves and reads until it is asked to end, or whoever started it is gone.
+pub(crate) async fn run(path: &Path) -> Result<ExitCode> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|e| crate::data_dir::io_fault(path, "the settings of a copy cannot be read", e))?;
+    let front: Front = serde_json::from_str(&text).map_err(|e| {
+        Error::new(Code::SETTING_INVALID, "the settings of a copy are damaged").because(e).at(path.display())
+    })?;
+    let mut asked = Asked::listen()?;
+    end_with_parent();
+    let clock = RunClock::since(front.origin);
+    let (pipe, sender) = Pipe::open(std::io::stdout(), clock)?;
+    let settings = retail::Settings::default();
+    let copy = Copy {
+        name: front.name.as_str().into(),
+        bound: settings.bound,
+        knows: true,
+        sessions: front.sessions,
+    };
+    let name = copy.name.clone();
+    let scribe = Arc::new(Scribe::new(pipe, copy, clock));
+    // What its cache held before is gone, and what it was told before may not have been told on.
+    scribe.to().take(Record::Epoch { copy: name, at: clock.now() });
+    let (storefront, mut keeping) = start(&front, settings, &scribe).await?;
+    let storefront = Arc::new(storefront);
+    told_before(&storefront, &scribe, &front.name).await?;
+    let load = Load { changes_per_s: READS_PER_S, reads_per_change: 1, seed: front.seed };
+    until_it_knows(&storefront).await;
+    let loading = (front.load > 0).then(|| load.spawn_reads(storefront.clone()));
+    let failed = async {
+        loop {
+            tokio::time::sleep(LOOK_EVERY).await;
+            if let Some(error) = storefront.failure().await {
+                return error;
+            }
+            if let Some(error) = keeping.failure().await {
+                return error.at("the group that keeps the shared cache");
+            }
+        }
+    };
+    tokio::select! {
+        () = asked.next() => {}
+        error = failed => return Err(error),
+    }
+    if let Some(loading) = loading {
+        loading.stop().await?;
+    }
+    // Everything was published before this process was asked.
+    let upto = scribe.now_ns();
+    storefront.stop_consumer(DRAIN).await?;
+    let unapplied = storefront.unapplied().await?;
+    if unapplied == 0 {
+        let held = storefront.held().await;
+        let held = held.map_err(|e| Error::new(Code::DEFECT, "the copy cannot be compared").because(e))?;
+        tokio::task::block_in_place(|| scribe.held(held, upto));
+    } else {
+        eprintln!("tidings: {unapplied} records were not applied in time");
+    }
+    keeping.stop(DRAIN).await?;
+    tokio::task::block_in_place(|| sender.finish())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn start(
+    front: &Front,
+    settings: retail::Settings,
+    scribe: &Arc<Scribe<Pipe>>,
+) -> Result<(Storefront, Keeping)> {
+    let log = KafkaLog::open(kafka(&front.kafka, &front.prefix))?;
+    let place = Place::Postgres {
+        server: front.postgres.clone(),
+        prefix: front.prefix.clone(),
+        dir: front.dir.clone(),
+    };
+    let (levels, keeping) = shelves::open(&front.redis, &front.prefix, &place, &log).await?;
+    let (witness, observer, clock) = (scribe.clone(), scribe.clone(), Clock::system());
+    let parts = Parts { witness, observer, clock, levels: Some(levels) };
+    Ok((Storefront::start(&place, settings, log, parts, &front.name).await?, keeping))
+}
+
+/// A read model that was there before says what it holds: what an earlier process applied, it may not have told.
+async fn told_before(storefront: &Storefront, scribe: &Scribe<Pipe>, name: &str) -> Result<()> {
+    let held = storefront.held().await;
+    let held = held.map_err(|e| Error::new(Code::DEFECT, "the read model cannot be read").because(e))?;
+    let copy: Arc<str> = name.into();
+    tokio::task::block_in_place(|| {
+        for shown in held {
+            let Some(stamp) = shown.stamp else { continue };
+            let (copy, at) = (copy.clone(), scribe.now_ns());
+            scribe.to().take(Record::Applied(Applied {
+                copy,
+                entity: shown.entity,
+                stamp,
+                outcome: Outcome::Applied,
+                at,
+            }));
+        }
+    });
+    Ok(())
+}
+
+/// Ends this process at once when the one that started it is gone: nobody hears it any more.
+fn end_with_parent() {
+    std::thread::spawn(|| {
+        let mut nothing = [0; 16];
+        while std::io::stdin().read(&mut nothing).is_ok_and(|count| count > 0) {}
+        std::process::exit(1);
+    });
+}
