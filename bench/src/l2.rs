@@ -240,7 +240,7 @@ async fn look(level: &RedisLevel, number: usize) -> Result<()> {
 }
 
 async fn fill(level: &RedisLevel, claims: &[Claim], number: usize) -> Result<()> {
-    let parts = [Part { thing: price(number)?, stamp: Some(Stamp::of(Version::new(7)?)) }];
+    let parts = [Part { thing: price(number)?, stamp: Some(stamp(7)?) }];
     let offer = Offer { value: &VALUE, parts: &parts, as_of: as_of(9), soft: None, hard: LIFE, flags: 0 };
     match level.fill(&claims[number], offer).await {
         Ok(()) => Ok(()),
@@ -256,13 +256,17 @@ fn price(number: usize) -> Result<Thing> {
     Ok(Thing::Entity(Entity::new("price", &number.to_string())?))
 }
 
+fn stamp(version: u64) -> Result<Stamp> {
+    Ok(Stamp::of(Version::new(version).context("a version is out of range")?))
+}
+
 fn event(number: usize) -> Result<Arc<Event>> {
     Ok(Arc::new(Event {
         id: format!("price/{number}#8").into(),
         source: "/pricing".into(),
         kind: KIND.into(),
         entity: Entity::new("price", &number.to_string())?,
-        stamp: Stamp::of(Version::new(8)?),
+        stamp: stamp(8)?,
         time: Time::from_micros(0),
         window: Window::default(),
         traceparent: None,

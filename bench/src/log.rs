@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use services::Kafka;
 use tidings_core::envelope::{Limits, decode_message};
 use tidings_core::port::{Append, Log, Read, ReadLimit, Record};
@@ -45,7 +45,8 @@ pub(crate) fn run(report: &mut Report, scale: Scale) -> Result<()> {
 }
 
 fn event(number: usize) -> Result<Event> {
-    let version = Version::new(u64::try_from(1 + number / ENTITIES)?)?;
+    let version = u64::try_from(1 + number / ENTITIES)?;
+    let version = Version::new(version).context("a version is out of range")?;
     Ok(Event {
         id: format!("0190a5d0-0000-7000-8000-{number:012}").into(),
         source: "/pricing".into(),

@@ -1,8 +1,6 @@
 //! From a commit in PostgreSQL to what no longer serves the old: outbox, relay, Kafka, consumer, and then the cache in
 //! process or the shared one.
 
-mod log;
-
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -19,7 +17,6 @@ use tidings_kafka::{KafkaLog, KafkaSettings};
 use tidings_postgres::{Discovery, PostgresSource};
 use tidings_redis::{Follows, RedisLevel, RedisStore, Settings};
 
-use self::log::Unparked;
 use crate::log::{PARTITIONS, bare};
 use crate::measure::{Scale, process_cpu, quantile, runtime, wait};
 use crate::postgres::{KIND, PATIENCE, Source, topic, write};
@@ -90,7 +87,7 @@ impl Servers {
             Level::L1 => ("bench-l1", Start::Head),
             Level::L2 => ("bench-l2", Start::Group),
         };
-        let consumer = Consumer::builder(name, Arc::new(Unparked(log.clone())))
+        let consumer = Consumer::builder(name, log.clone())
             .topics([&topic()?])
             .start(start)
             .on_type(KIND, |_| Ok(vec![Decision::Invalidate]))
