@@ -26,6 +26,8 @@ const VALUE: [u8; 300] = [7; 300];
 const MANY: usize = 64;
 /// Events in one batch of a consumer.
 const AT_ONCE: usize = 128;
+/// Keys that are looked at after a round.
+const LOOKS: usize = 16;
 const LIFE: Duration = Duration::from_secs(600);
 /// What somebody would write by hand: store if what is there has no newer version.
 const BARE_SCRIPT: &str = "
@@ -54,6 +56,7 @@ pub(crate) fn run(report: &mut Report, scale: Scale) -> Result<()> {
     report.version("redis", version.trim());
     let bench = Bench { shop: &shop, runtime: &runtime, rounds: scale.of(5, 1) };
     let (few, many) = (scale.of(5000, 2000), scale.of(20_000, 5000));
+    report.note(format!("{few} operations in a round by one caller, {many} by {MANY} callers at once"));
     let at_most = |ratio| Some(Target::RatioAtMost(ratio));
     bench.pair(report, "l2/fill/alone", (Op::Fill, "SET", Op::Set), (1, few), at_most(1.3))?;
     bench.pair(report, "l2/look/alone", (Op::Look, "GET", Op::Get), (1, few), None)?;
@@ -152,7 +155,28 @@ impl Shop {
             _ => self.all(op, callers, ops, claims).await?,
         }
         let took = start.elapsed().as_secs_f64() * 1e6 / ops as f64;
-        Ok((took, (self.used()? - cpu) * 1e6 / ops as f64))
+        let used = (self.used()? - cpu) * 1e6 / ops as f64;
+        for number in (0..ops).step_by(ops / LOOKS) {
+            self.check(op, number).await?;
+        }
+        Ok((took, used))
+    }
+
+    /// Whether the operation has done to this key what it is for.
+    async fn check(&self, op: Op, number: usize) -> Result<()> {
+        let mut connection = self.connection.clone();
+        let there: bool = redis::cmd("EXISTS").arg(plain_name(number)).query_async(&mut connection).await?;
+        let hit = matches!(self.level.lookup(&key(number), &[]).await, Found::Hit(_));
+        let right = match op {
+            Op::Set | Op::Script | Op::Get => there,
+            Op::Del => !there,
+            Op::Fill | Op::Look => hit,
+            Op::Tell => !hit,
+        };
+        if !right {
+            bail!("key {number} is not as it must be after this round");
+        }
+        Ok(())
     }
 
     async fn claims(&self, ops: usize) -> Result<Vec<Claim>> {
@@ -218,8 +242,12 @@ impl Shop {
     }
 }
 
+fn plain_name(number: usize) -> String {
+    format!("plain:product/{number}")
+}
+
 fn plain(op: Op, script: &str, number: usize) -> redis::Cmd {
-    let name = format!("plain:product/{number}");
+    let name = plain_name(number);
     let life = u64::try_from(LIFE.as_millis()).unwrap_or(u64::MAX);
     match op {
         Op::Set => redis::cmd("SET").arg(name).arg(&VALUE[..]).arg("PX").arg(life).to_owned(),

@@ -38,7 +38,9 @@ pub(crate) fn run(report: &mut Report, scale: Scale) -> Result<()> {
     settings.topics.partitions = PARTITIONS;
     let log = KafkaLog::open(settings.clone())?;
     runtime.block_on(log.partitions(&topic()?))?;
-    let events = (0..scale.of(120_000, 30_000)).map(event).collect::<Result<Vec<_>>>()?;
+    let number = scale.of(120_000, 30_000);
+    report.note(format!("{number} events are written in a round, {} are read", COPIES * number));
+    let events = (0..number).map(event).collect::<Result<Vec<_>>>()?;
     produce(report, scale, &runtime, &log, (&settings.brokers, &events))?;
     settings.prefix = "read-".to_owned();
     consume(report, scale, &runtime, &settings, &events)
@@ -107,6 +109,11 @@ fn produce(
             contender(|| four.rate(count, || runtime.block_on(append_all(log, &batches, 4)))),
         ],
     )?;
+    // Each of the three in each round, and in the one that warms up.
+    let (kept, sent) = (runtime.block_on(kept(log))?, (3 * (scale.of(5, 1) + 1) * count) as u64);
+    if kept != sent {
+        bail!("{kept} records are there of {sent}");
+    }
     let [bare, single, several] = figures.as_slice() else { bail!("a contender is missing") };
     let limit = ("bare rdkafka", bare.as_slice());
     report.versus("log/produce/one-append-at-a-time", "events/s", single, limit, Some(SHARE));
@@ -115,6 +122,16 @@ fn produce(
     report.versus("log/produce/one-append-at-a-time/cpu", "us/event", &one.samples(), limit, None);
     report.versus("log/produce/four-at-a-time/cpu", "us/event", &four.samples(), limit, None);
     Ok(())
+}
+
+/// How many records there are.
+pub(crate) async fn kept(log: &KafkaLog) -> Result<u64> {
+    let mut records = 0;
+    for index in 0..log.partitions(&topic()?).await? {
+        let (first, end) = log.bounds(&Partition { topic: topic()?, index }).await?;
+        records += end.0 - first.0;
+    }
+    Ok(records)
 }
 
 async fn append_all(log: &Arc<KafkaLog>, batches: &Arc<Vec<Vec<Append>>>, writers: usize) -> Result<()> {
@@ -185,13 +202,18 @@ async fn read_all(settings: &KafkaSettings, count: usize) -> Result<()> {
         let (log, topic) = (log.clone(), topic()?);
         lanes.spawn(async move {
             let mut at = Position { partition: Partition { topic, index }, offset: Offset(0) };
+            let mut came = 0;
             while at.offset.0 < each {
                 let limit = ReadLimit::default();
                 let Read::Records(records) = log.read(&at, limit).await? else { bail!("a gap") };
+                came += records.iter().filter(|read| matches!(read.record, Record::Event(_))).count() as u64;
                 match records.last() {
                     Some(last) => at.offset = last.offset.next(),
                     None => tokio::time::timeout(Duration::from_secs(60), log.wait(&[at.clone()])).await??,
                 }
+            }
+            if came != each {
+                bail!("{came} events came of {each}");
             }
             Ok(())
         });

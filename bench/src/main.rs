@@ -14,6 +14,7 @@ mod postgres;
 mod relay;
 mod report;
 mod sim;
+mod sink;
 mod size;
 mod sqlite;
 
@@ -82,11 +83,11 @@ fn main() -> Result<()> {
         println!("{}", l1::memory::bytes_per_entry(filled)?);
         return Ok(());
     }
-    let mut report = Report::new();
+    let scale = Scale::new(arguments.quick);
+    let mut report = Report::new(scale.name());
     for (bench, name, run) in BENCHES {
         if arguments.name.is_none_or(|wanted| wanted == bench) {
-            run(&mut report, Scale::new(arguments.quick))
-                .with_context(|| format!("the bench {name} could not run"))?;
+            run(&mut report, scale).with_context(|| format!("the bench {name} could not run"))?;
         }
     }
     report.summary();

@@ -48,6 +48,10 @@ impl Scale {
         Self { quick }
     }
 
+    pub(crate) fn name(self) -> &'static str {
+        if self.quick { "quick" } else { "whole" }
+    }
+
     pub(crate) fn of(self, whole: usize, part: usize) -> usize {
         if self.quick { part } else { whole }
     }
@@ -85,6 +89,18 @@ pub(crate) fn process_cpu() -> Duration {
     cpu(ClockId::ProcessCPUTime)
 }
 
+/// CPU time of the children of this process that have ended, to some hundredths of a second.
+pub(crate) fn children_cpu() -> Result<Duration> {
+    let stat = std::fs::read_to_string("/proc/self/stat")?;
+    // The name may have spaces in it, but is in parentheses.
+    let fields: Vec<_> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+    let ticks = |at: usize| fields.get(at).and_then(|field| field.parse::<u64>().ok());
+    match (ticks(13), ticks(14)) {
+        (Some(user), Some(system)) => Ok(Duration::from_millis(10 * (user + system))),
+        _ => bail!("/proc/self/stat has no times of children"),
+    }
+}
+
 fn cpu(clock: ClockId) -> Duration {
     let time = clock_gettime(clock);
     Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0))
@@ -114,6 +130,21 @@ pub(crate) fn quantile(samples: &mut [f64], share: f64) -> f64 {
     samples.sort_by(f64::total_cmp);
     let index = (samples.len() as f64 * share) as usize;
     samples.get(index.min(samples.len().saturating_sub(1))).copied().unwrap_or(f64::NAN)
+}
+
+/// What is said of delays.
+pub(crate) const SHARES: [(f64, &str); 3] = [(0.5, "p50"), (0.99, "p99"), (0.999, "p99.9")];
+
+/// The middle, and how late the late ones are: for each of [`SHARES`] a figure of each round.
+#[derive(Debug, Default)]
+pub(crate) struct Delays(pub(crate) [Vec<f64>; 3]);
+
+impl Delays {
+    pub(crate) fn add(&mut self, mut round: Vec<f64>) {
+        for (figures, (share, _)) in self.0.iter_mut().zip(SHARES) {
+            figures.push(quantile(&mut round, share));
+        }
+    }
 }
 
 /// Random numbers that are the same in every run (splitmix64).

@@ -8,8 +8,6 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use services::Postgres;
 use tidings::Topic;
-use tidings_core::port::{Append, Boxed, Log, Read, ReadLimit, Retention};
-use tidings_core::{Offset, Partition, Position, Time};
 use tidings_postgres::{Address, Discovery, PostgresOutbox, Settings, schema};
 
 use crate::measure::{runtime, wait};
@@ -57,7 +55,8 @@ impl Source {
         self.server.query(&sql).map(drop)
     }
 
-    /// So many events, of which so many are in one transaction. Returns where in the log the last of them ends.
+    /// So many events, of which so many are in one transaction, and one more to end with. Returns where in the server's log
+    /// all but that one end.
     pub(crate) fn load(&self, events: usize, together: usize) -> Result<String> {
         // Only while loading: how fast the server syncs is not asked here.
         self.set("fsync", "off")?;
@@ -71,7 +70,7 @@ impl Source {
         })?;
         self.server.query("CHECKPOINT; ANALYZE")?;
         self.set("fsync", "on")?;
-        let end = self.server.query("SELECT pg_current_wal_insert_lsn()")?;
+        let end = self.place()?;
         // Whoever reads up to the end sees by this one that it is reached.
         self.server.query(&format!("SELECT tidings.publish('{KIND}', 'price/last')"))?;
         Ok(end)
@@ -104,6 +103,21 @@ impl Source {
         self.server.query(update).map(drop)
     }
 
+    /// Waits until this slot, or any, has confirmed to the server that all up to this place is done with.
+    pub(crate) fn confirmed(&self, slot: Option<&str>, place: &str, at_most: Duration) -> Result<()> {
+        let which = slot.map_or_else(|| "true".to_owned(), |name| format!("slot_name = '{name}'"));
+        let sql = format!(
+            "SELECT coalesce(bool_or(confirmed_flush_lsn >= '{place}'), false) FROM pg_replication_slots
+             WHERE {which} AND slot_name <> '{START}'"
+        );
+        wait("confirming", at_most, || self.server.query(&sql).is_ok_and(|is| is == "t"))
+    }
+
+    /// How far the server's log is written.
+    pub(crate) fn place(&self) -> Result<String> {
+        self.server.query("SELECT pg_current_wal_insert_lsn()")
+    }
+
     /// One of the server's own programs, not a wrapper that looks for it.
     pub(crate) fn program(&self, name: &str) -> Result<PathBuf> {
         let directory = self.server.query("SELECT setting FROM pg_config WHERE name = 'BINDIR'")?;
@@ -132,19 +146,36 @@ fn backlog(writer: usize, events: usize, together: usize) -> String {
     format!("DO $$ BEGIN FOR t IN 1..{last} LOOP {body} COMMIT; END LOOP; END $$")
 }
 
+/// The entities of a backlog, each of the kind `price`.
+pub(crate) fn backlog_entities() -> Vec<String> {
+    (0..WRITERS).flat_map(|writer| (0..ENTITIES).map(move |number| format!("{writer}-{number}"))).collect()
+}
+
 /// Commits one event after the other at the given pace, on a thread of its own, and says when each was acknowledged.
-pub(crate) fn write(source: &Source, commits: usize, per_second: usize) -> Result<Vec<Instant>> {
-    let address = source.address.clone();
+/// Their entities are `price/`, this prefix, and the number.
+pub(crate) fn write(
+    source: &Source,
+    prefix: &str,
+    commits: usize,
+    per_second: usize,
+) -> Result<Vec<Instant>> {
+    let (address, prefix) = (source.address.clone(), prefix.to_owned());
     let writer = std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        runtime.block_on(write_all(&address, commits, per_second))
+        runtime.block_on(write_all(&address, &prefix, commits, per_second))
     });
     writer.join().ok().context("the writer panicked")?
 }
 
-async fn write_all(address: &Address, commits: usize, per_second: usize) -> Result<Vec<Instant>> {
+async fn write_all(
+    address: &Address,
+    prefix: &str,
+    commits: usize,
+    per_second: usize,
+) -> Result<Vec<Instant>> {
     let client = address.connect("bench", "").await?;
-    let sql = format!("SELECT tidings.publish('{KIND}', 'price/' || $1::bigint, '{{\"cents\":1999}}')");
+    let sql =
+        format!("SELECT tidings.publish('{KIND}', 'price/{prefix}' || $1::bigint, '{{\"cents\":1999}}')");
     let publish = client.prepare(&sql).await?;
     let (start, mut committed) = (Instant::now(), Vec::with_capacity(commits));
     for number in 0..commits {
@@ -158,46 +189,4 @@ async fn write_all(address: &Address, commits: usize, per_second: usize) -> Resu
 
 pub(crate) fn topic() -> Result<Topic> {
     Ok(Topic::new("pricing")?)
-}
-
-/// A log that keeps nothing; it says what it was given.
-pub(crate) struct Sink<F>(pub(crate) F);
-
-impl<F: Fn(&[Append]) + Send + Sync> Log for Sink<F> {
-    fn partitions<'a>(&'a self, _: &'a Topic) -> Boxed<'a, tidings::Result<u32>> {
-        Box::pin(async { Ok(12) })
-    }
-
-    fn append<'a>(&'a self, batch: &'a [Append]) -> Boxed<'a, tidings::Result<()>> {
-        (self.0)(batch);
-        Box::pin(async { Ok(()) })
-    }
-
-    fn read<'a>(&'a self, _: &'a Position, _: ReadLimit) -> Boxed<'a, tidings::Result<Read>> {
-        Box::pin(async { Ok(Read::Records(Vec::new())) })
-    }
-
-    fn bounds<'a>(&'a self, _: &'a Partition) -> Boxed<'a, tidings::Result<(Offset, Offset)>> {
-        Box::pin(async { Ok((Offset(0), Offset(0))) })
-    }
-
-    fn offset_at<'a>(&'a self, _: &'a Partition, _: Time) -> Boxed<'a, tidings::Result<Offset>> {
-        Box::pin(async { Ok(Offset(0)) })
-    }
-
-    fn wait<'a>(&'a self, _: &'a [Position]) -> Boxed<'a, tidings::Result<()>> {
-        Box::pin(std::future::pending())
-    }
-
-    fn commit<'a>(&'a self, _: &'a str, _: &'a [Position]) -> Boxed<'a, tidings::Result<()>> {
-        Box::pin(async { Ok(()) })
-    }
-
-    fn committed<'a>(&'a self, _: &'a str, _: &'a Partition) -> Boxed<'a, tidings::Result<Option<Offset>>> {
-        Box::pin(async { Ok(None) })
-    }
-
-    fn retain(&self, _: Retention) -> Boxed<'_, tidings::Result<u64>> {
-        Box::pin(async { Ok(0) })
-    }
 }

@@ -12,14 +12,16 @@ use tidings::{
     Clock, Consumer, ConsumerCounts, Decision, Event, Fence, FenceSettings, Observer, Outcome, Relay,
     Running, Start,
 };
+use tidings_core::Entity;
 use tidings_core::port::{Log, Store};
+use tidings_core::shared::level::{Found, Key, Level as _, Thing};
 use tidings_kafka::{KafkaLog, KafkaSettings};
 use tidings_postgres::{Discovery, PostgresSource};
 use tidings_redis::{Follows, RedisLevel, RedisStore, Settings};
 
 use crate::log::{PARTITIONS, bare};
-use crate::measure::{Scale, process_cpu, quantile, runtime, wait};
-use crate::postgres::{KIND, PATIENCE, Source, topic, write};
+use crate::measure::{Delays, SHARES, Scale, process_cpu, runtime, wait};
+use crate::postgres::{KIND, PATIENCE, Source, backlog_entities, topic, write};
 use crate::report::{Report, Target};
 
 /// Commits per second.
@@ -68,7 +70,8 @@ impl Servers {
         Ok(KafkaLog::open(settings)?)
     }
 
-    async fn store(&self, level: Level) -> Result<Arc<dyn Store>> {
+    /// Somebody depends on each of these entities: else the shared cache would not keep anything of their news.
+    async fn store(&self, level: Level, entities: &[String]) -> Result<Arc<dyn Store>> {
         if level == Level::L1 {
             return Ok(Fence::new(FenceSettings::default(), Clock::system()));
         }
@@ -77,12 +80,26 @@ impl Servers {
             ..Settings::new(&self.redis.url(), &format!("turn{}", self.turn))
         };
         let source = Arc::new(PostgresSource::new(&self.source.address));
-        let store = RedisStore::new(RedisLevel::connect(settings).await?, source, Follows::Group);
+        let level = RedisLevel::connect(settings).await?;
+        let store = RedisStore::new(level.clone(), source, Follows::Group);
         store.tend().await?;
+        for id in entities {
+            let key = Key { view: "product".into(), key: (&**id).into() };
+            let found = level.lookup(&key, &[Thing::Entity(Entity::new("price", id)?)]).await;
+            if !matches!(found, Found::Claim(_)) {
+                bail!("no claim but {found:?}");
+            }
+        }
         Ok(Arc::new(store))
     }
 
-    async fn consumer(&self, log: &Arc<KafkaLog>, level: Level, arrivals: Arc<Arrivals>) -> Result<Consumer> {
+    async fn consumer(
+        &self,
+        log: &Arc<KafkaLog>,
+        level: Level,
+        arrivals: Arc<Arrivals>,
+        entities: &[String],
+    ) -> Result<Consumer> {
         let (name, start) = match level {
             Level::L1 => ("bench-l1", Start::Head),
             Level::L2 => ("bench-l2", Start::Group),
@@ -91,22 +108,24 @@ impl Servers {
             .topics([&topic()?])
             .start(start)
             .on_type(KIND, |_| Ok(vec![Decision::Invalidate]))
-            .store(self.store(level).await?)
+            .store(self.store(level, entities).await?)
             .observer(arrivals);
         Ok(consumer.build()?)
     }
 }
 
-/// When the event of each commit had taken effect; the first versions of entities named by their number.
+/// When the event of each commit had taken effect. Of a commit's number its entity is named, behind a prefix of this turn.
 #[derive(Default)]
 struct Arrivals {
+    prefix: String,
     began: Mutex<bool>,
     at: Mutex<Vec<Option<Instant>>>,
 }
 
 impl Arrivals {
-    fn of(commits: usize) -> Arc<Self> {
-        Arc::new(Self { began: Mutex::new(false), at: Mutex::new(vec![None; commits]) })
+    fn of(turn: u32, commits: usize) -> Arc<Self> {
+        let (began, at) = (Mutex::new(false), Mutex::new(vec![None; commits]));
+        Arc::new(Self { prefix: format!("{turn}-"), began, at })
     }
 
     fn has_begun(&self) -> bool {
@@ -131,8 +150,8 @@ impl Observer for Arrivals {
         let now = Instant::now();
         let Ok(mut at) = self.at.lock() else { return };
         for (event, _) in outcomes {
-            let number = event.entity.id().parse::<usize>().ok();
-            if let Some(arrival) = number.and_then(|number| at.get_mut(number)) {
+            let number = event.entity.id().strip_prefix(&*self.prefix).and_then(|number| number.parse().ok());
+            if let Some(arrival) = number.and_then(|number: usize| at.get_mut(number)) {
                 arrival.get_or_insert(now);
             }
         }
@@ -145,22 +164,8 @@ impl Observer for Arrivals {
     }
 }
 
-/// The middle, and how late the late ones are.
-#[derive(Default)]
-struct Delays([Vec<f64>; 3]);
-
-const SHARES: [(f64, &str); 3] = [(0.5, "p50"), (0.99, "p99"), (0.999, "p99.9")];
-
-impl Delays {
-    fn add(&mut self, mut millis: Vec<f64>) {
-        for (samples, (share, _)) in self.0.iter_mut().zip(SHARES) {
-            samples.push(quantile(&mut millis, share));
-        }
-    }
-}
-
 fn delays(report: &mut Report, scale: Scale, servers: &mut Servers) -> Result<()> {
-    let commits = WARMING + scale.of(2000, 400);
+    let commits = WARMING + scale.of(6000, 400);
     let (mut hop, mut applied) = (Delays::default(), [Delays::default(), Delays::default()]);
     for _ in 0..scale.rounds() {
         hop.add(bare_hop(servers, commits)?);
@@ -185,12 +190,13 @@ fn delay(servers: &mut Servers, level: Level, commits: usize) -> Result<Vec<f64>
     let _entered = runtime.enter();
     let log = servers.log()?;
     runtime.block_on(log.partitions(&topic()?))?;
-    let arrivals = Arrivals::of(commits);
-    let consumer = runtime.block_on(servers.consumer(&log, level, arrivals.clone()))?.spawn();
+    let arrivals = Arrivals::of(servers.turn, commits);
+    let entities: Vec<_> = (0..commits).map(|number| format!("{}{number}", arrivals.prefix)).collect();
+    let consumer = runtime.block_on(servers.consumer(&log, level, arrivals.clone(), &entities))?.spawn();
     wait("the consumer's beginning", PATIENCE, || arrivals.has_begun())?;
     let outbox = runtime.block_on(servers.source.open(Discovery::Decode { slot: None }))?;
     let relay = Relay::new(topic()?, outbox, log).spawn();
-    let committed = write(&servers.source, commits, PER_SECOND)?;
+    let committed = write(&servers.source, &arrivals.prefix, commits, PER_SECOND)?;
     wait("every event's way", PATIENCE, || arrivals.is_complete())?;
     stop(&runtime, [relay, consumer])?;
     arrivals.since(&committed)
@@ -221,7 +227,7 @@ fn bare_hop(servers: &mut Servers, messages: usize) -> Result<Vec<f64>> {
         let due = start + Duration::from_secs(1) * u32::try_from(number)? / u32::try_from(PER_SECOND)?;
         std::thread::sleep(due.saturating_duration_since(Instant::now()));
         sent.push(Instant::now());
-        bare::send_text(&producer, &name, bare::place(number), &number.to_string())?;
+        bare::send_bytes(&producer, &name, bare::place(number), number.to_string().as_bytes())?;
     }
     let Ok(came) = reading.join() else { bail!("the reader panicked") };
     let pairs = sent.iter().zip(came?).skip(WARMING);
@@ -260,8 +266,8 @@ fn drain(servers: &mut Servers, level: Level, events: usize) -> Result<(f64, f64
     let _entered = runtime.enter();
     let log = servers.log()?;
     runtime.block_on(log.partitions(&topic()?))?;
-    let arrivals = Arrivals::of(0);
-    let consumer = runtime.block_on(servers.consumer(&log, level, arrivals.clone()))?;
+    let arrivals = Arrivals::of(servers.turn, 0);
+    let consumer = runtime.block_on(servers.consumer(&log, level, arrivals.clone(), &backlog_entities()))?;
     let counts = consumer.counts();
     let consumer = consumer.spawn();
     wait("the consumer's beginning", PATIENCE, || arrivals.has_begun())?;

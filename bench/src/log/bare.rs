@@ -17,9 +17,11 @@ use super::PARTITIONS;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Counts what the broker has confirmed.
-#[derive(Default)]
-pub(crate) struct Acks(AtomicUsize);
+/// Counts what the broker has confirmed, and says so.
+pub(crate) struct Acks {
+    count: AtomicUsize,
+    note: Box<dyn Fn() + Send + Sync>,
+}
 
 impl ClientContext for Acks {}
 
@@ -28,7 +30,8 @@ impl ProducerContext for Acks {
 
     fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
         if result.is_ok() {
-            self.0.fetch_add(1, Ordering::Relaxed);
+            self.count.fetch_add(1, Ordering::Relaxed);
+            (self.note)();
         }
     }
 }
@@ -48,6 +51,15 @@ fn settings(pairs: &[(&str, &str)]) -> ClientConfig {
 }
 
 pub(crate) fn producer(brokers: &str, linger: &str) -> Result<Sender> {
+    noting_producer(brokers, linger, || ())
+}
+
+/// One that says so whenever the broker has confirmed a message.
+pub(crate) fn noting_producer(
+    brokers: &str,
+    linger: &str,
+    note: impl Fn() + Send + Sync + 'static,
+) -> Result<Sender> {
     let config = [
         ("bootstrap.servers", brokers),
         ("enable.idempotence", "true"),
@@ -61,12 +73,12 @@ pub(crate) fn producer(brokers: &str, linger: &str) -> Result<Sender> {
         ("queue.buffering.max.messages", "200000"),
         ("queue.buffering.max.kbytes", "16384"),
     ];
-    Ok(settings(&config).create_with_context(Acks::default())?)
+    Ok(settings(&config).create_with_context(Acks { count: AtomicUsize::new(0), note: Box::new(note) })?)
 }
 
-/// Sends a few letters.
-pub(crate) fn send_text(producer: &Sender, name: &str, index: u32, text: &str) -> Result<()> {
-    let record = BaseRecord::<str, str>::to(name).partition(i32::try_from(index)?).payload(text);
+/// Sends a few bytes.
+pub(crate) fn send_bytes(producer: &Sender, name: &str, index: u32, bytes: &[u8]) -> Result<()> {
+    let record = BaseRecord::<str, [u8]>::to(name).partition(i32::try_from(index)?).payload(bytes);
     producer.send(record).map_err(|(error, _)| error.into())
 }
 
@@ -95,7 +107,7 @@ fn send(producer: &Sender, name: &str, index: u32, event: &Event) -> Result<()> 
 }
 
 pub(super) fn produce(producer: &Sender, name: &str, events: &[Event]) -> Result<()> {
-    let acks = &producer.context().0;
+    let acks = &producer.context().count;
     acks.store(0, Ordering::Relaxed);
     for (number, event) in events.iter().enumerate() {
         send(producer, name, place(number), event)?;

@@ -26,6 +26,7 @@ const COPY: &str = "
 pub(super) fn run(report: &mut Report, scale: Scale) -> Result<()> {
     report.section("PostgreSQL: a backlog by asking the table, one-row transactions");
     let events = scale.of(200_000, 40_000);
+    report.note(format!("{events} events of about 300 bytes, of 4,000 entities"));
     let source = Source::start(report)?;
     source.load(events, 1)?;
     let mut cpu = Vec::new();

@@ -13,7 +13,7 @@ use services::Kafka;
 use tempfile::TempDir;
 
 use super::DEADLINE;
-use crate::l1::memory::resident;
+use crate::l1::memory::{peak, resident};
 use crate::measure::{Scale, wait};
 use crate::postgres::{KIND, Source};
 use crate::report::{Report, Target};
@@ -31,6 +31,7 @@ const TRANSACTION: (usize, usize) = (500_000_000, 64_000_000);
 const TOGETHER: usize = 1000;
 /// More than this between the second and the last third of a load is growth, not noise.
 const FLAT: f64 = 4.0;
+const MIB: f64 = (1 << 20) as f64;
 
 pub(super) fn run(report: &mut Report, scale: Scale) -> Result<()> {
     report.section("`tidings relay`: resident memory, from PostgreSQL to Kafka");
@@ -43,43 +44,69 @@ pub(super) fn run(report: &mut Report, scale: Scale) -> Result<()> {
     let (source, kafka) = (Source::start(report)?, Kafka::start(&[])?);
     let relay = Process::start(binary, &source, &kafka)?;
     wait("leading", DEADLINE, || relay.status().is_ok_and(|status| status["phase"] == "leading"))?;
-    let idle = relay.sampled(|| {
+    let idle = relay.watched(|| {
         std::thread::sleep(2 * SETTLE);
         Ok(())
     })?;
-    report.alone("relay/rss/idle", "MiB", &idle, Some(Target::AtMost(15.0, "MiB")));
-    let backlog = scale.of(BACKLOG.0, BACKLOG.1) / EVENT;
+    report.alone("relay/rss/idle", "MiB", &idle.samples, Some(Target::AtMost(15.0, "MiB")));
+    let done = stalled(report, scale, (&source, &kafka), &relay)?;
+    let rows = scale.of(TRANSACTION.0, TRANSACTION.1) / EVENT;
+    let megabytes = (rows * EVENT) as f64 / 1e6;
+    report.note(format!("One transaction of {megabytes:.0} MB in {rows} events"));
+    let whole = relay.watched(|| {
+        // The server tells nothing of it before it is committed.
+        source.server.query(&publish(1, rows))?;
+        relay.published(&source, done + rows)
+    })?;
+    held(report, "transaction", &whole);
+    Ok(())
+}
+
+/// While the broker stands still, and after it goes on. Returns how many events that was.
+fn stalled(
+    report: &mut Report,
+    scale: Scale,
+    (source, kafka): (&Source, &Kafka),
+    relay: &Process,
+) -> Result<usize> {
+    let backlog = scale.of(BACKLOG.0, BACKLOG.1) / EVENT / TOGETHER * TOGETHER;
+    let megabytes = (backlog * EVENT) as f64 / 1e6;
+    report.note(format!("A backlog of {megabytes:.0} MB in {backlog} events, the broker stopped by SIGSTOP"));
     kafka.pause()?;
-    let stalled = relay.sampled(|| {
+    let stalled = relay.watched(|| {
         source.server.query(&publish(backlog / TOGETHER, TOGETHER))?;
         std::thread::sleep(SETTLE);
         Ok(())
     });
+    let published = relay.status().map(|status| status["published"].as_u64());
     kafka.resume()?;
     held(report, "stalled", &stalled?);
-    let done = backlog / TOGETHER * TOGETHER;
+    match published? {
+        Some(0) => {}
+        some => bail!("{some:?} events were published while the broker stood still"),
+    }
     let start = Instant::now();
-    let drained = relay.sampled(|| relay.published(done))?;
+    let drained = relay.watched(|| relay.published(source, backlog))?;
+    let took = start.elapsed().as_secs_f64();
     held(report, "drained", &drained);
-    let megabytes = (done * EVENT) as f64 / 1e6;
-    report.alone("relay/backlog", "MB/s", &[megabytes / start.elapsed().as_secs_f64()], None);
-    let rows = scale.of(TRANSACTION.0, TRANSACTION.1) / EVENT;
-    // The server tells nothing of it before it is committed.
-    source.server.query(&publish(1, rows))?;
-    let whole = relay.sampled(|| relay.published(done + rows))?;
-    held(report, "transaction", &whole);
-    report.note(format!(
-        "A backlog of {megabytes:.0} MB while the broker stood still, and one transaction of {:.0} MB.",
-        (rows * EVENT) as f64 / 1e6
-    ));
-    Ok(())
+    report.alone("relay/backlog", "MB/s", &[megabytes / took], None);
+    report.alone("relay/backlog/events", "events/s", &[backlog as f64 / took], None);
+    Ok(backlog)
+}
+
+/// Resident memory in MiB while something was done.
+struct Watched {
+    /// Again and again.
+    samples: Vec<f64>,
+    /// The most there ever was, as the kernel saw it.
+    peak: f64,
 }
 
 /// The most that was held, and whether it went on growing.
-fn held(report: &mut Report, name: &str, samples: &[f64]) {
-    let most = samples.iter().copied().fold(0.0, f64::max);
-    report.alone(&format!("relay/rss/{name}/max"), "MiB", &[most], Some(Target::AtMost(64.0, "MiB")));
-    let third = samples.len() / 3;
+fn held(report: &mut Report, name: &str, watched: &Watched) {
+    let row = format!("relay/rss/{name}/max");
+    report.alone(&row, "MiB", &[watched.peak], Some(Target::AtMost(64.0, "MiB")));
+    let (samples, third) = (&watched.samples, watched.samples.len() / 3);
     let most_of = |part: &[f64]| part.iter().copied().fold(0.0, f64::max);
     let growth = most_of(&samples[2 * third..]) - most_of(&samples[third..2 * third]);
     let row = format!("relay/rss/{name}/growth");
@@ -130,27 +157,29 @@ impl Process {
         Ok(serde_json::from_slice(&asked.stdout)?)
     }
 
-    fn published(&self, events: usize) -> Result<()> {
-        let deadline = Instant::now() + DEADLINE;
-        while self.status()?["published"].as_u64().unwrap_or(0) < events as u64 {
-            if Instant::now() > deadline {
-                bail!("not everything was published after {DEADLINE:?}");
-            }
-            std::thread::sleep(EVERY);
+    /// Waits until the relay has confirmed to the database all that is committed, and says that it was so many events.
+    fn published(&self, source: &Source, events: usize) -> Result<()> {
+        let place = source.place()?;
+        source.confirmed(None, &place, DEADLINE)?;
+        let status = self.status()?;
+        if status["published"].as_u64() < Some(events as u64) || status["parked"].as_u64() != Some(0) {
+            bail!("not all of {events} events were published: {status}");
         }
         Ok(())
     }
 
-    /// Resident memory in MiB, again and again while something is done.
-    fn sampled(&self, work: impl FnOnce() -> Result<()>) -> Result<Vec<f64>> {
+    /// Watches its memory while something is done.
+    fn watched(&self, work: impl FnOnce() -> Result<()>) -> Result<Watched> {
         let (done, samples) = (AtomicBool::new(false), Mutex::new(Vec::new()));
         let process = self.relay.0.id().to_string();
+        // From now on the kernel counts its peak anew.
+        std::fs::write(format!("/proc/{process}/clear_refs"), "5")?;
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 while !done.load(Ordering::Relaxed) {
                     let Ok(bytes) = resident(&process) else { return };
                     if let Ok(mut samples) = samples.lock() {
-                        samples.push(bytes / f64::from(1 << 20));
+                        samples.push(bytes / MIB);
                     }
                     std::thread::sleep(EVERY);
                 }
@@ -159,6 +188,7 @@ impl Process {
             done.store(true, Ordering::Relaxed);
             worked
         })?;
-        samples.into_inner().ok().filter(|samples| !samples.is_empty()).context("the relay has ended")
+        let samples = samples.into_inner().ok().filter(|samples| !samples.is_empty());
+        Ok(Watched { samples: samples.context("the relay has ended")?, peak: peak(&process)? / MIB })
     }
 }
