@@ -48,12 +48,12 @@ enum Op {
 }
 
 pub(crate) fn run(report: &mut Report, scale: Scale) -> Result<()> {
-    report.section("Redis: fenced and plain, values of 300 bytes, one connection");
     let runtime = runtime()?;
     let shop = runtime.block_on(Shop::open())?;
     let info = shop.server.command(&["INFO", "server"])?;
     let version = info.lines().find_map(|line| line.strip_prefix("redis_version:")).unwrap_or("unknown");
     report.version("redis", version.trim());
+    report.section("Redis: fenced and plain, values of 300 bytes, one connection");
     let bench = Bench { shop: &shop, runtime: &runtime, rounds: scale.of(5, 1) };
     let (few, many) = (scale.of(5000, 2000), scale.of(20_000, 5000));
     report.note(format!("{few} operations in a round by one caller, {many} by {MANY} callers at once"));

@@ -29,9 +29,9 @@ const COPIES: usize = 4;
 const SHARE: Target = Target::RatioAtLeast(0.7);
 
 pub(crate) fn run(report: &mut Report, scale: Scale) -> Result<()> {
-    report.section("Kafka: events of 300 bytes, 4 partitions");
     let kafka = Kafka::start(&[])?;
     report.version("librdkafka", &rdkafka::util::get_rdkafka_version().1);
+    report.section("Kafka: events of 300 bytes, 4 partitions");
     let runtime = runtime()?;
     let _entered = runtime.enter();
     let mut settings = KafkaSettings::new(kafka.bootstrap());

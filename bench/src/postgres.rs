@@ -103,14 +103,20 @@ impl Source {
         self.server.query(update).map(drop)
     }
 
-    /// Waits until this slot, or any, has confirmed to the server that all up to this place is done with.
-    pub(crate) fn confirmed(&self, slot: Option<&str>, place: &str, at_most: Duration) -> Result<()> {
-        let which = slot.map_or_else(|| "true".to_owned(), |name| format!("slot_name = '{name}'"));
+    /// Waits until a slot has confirmed to the server that all up to this place is done with.
+    pub(crate) fn confirmed(&self, place: &str, at_most: Duration) -> Result<()> {
         let sql = format!(
             "SELECT coalesce(bool_or(confirmed_flush_lsn >= '{place}'), false) FROM pg_replication_slots
-             WHERE {which} AND slot_name <> '{START}'"
+             WHERE slot_name <> '{START}'"
         );
         wait("confirming", at_most, || self.server.query(&sql).is_ok_and(|is| is == "t"))
+    }
+
+    /// Waits until the server says that it has told at least so many transactions to whoever reads this slot.
+    pub(crate) fn told(&self, slot: &str, transactions: usize) -> Result<()> {
+        let sql = format!("SELECT total_txns FROM pg_stat_replication_slots WHERE slot_name = '{slot}'");
+        let told = || self.server.query(&sql).ok().and_then(|told| told.parse::<usize>().ok());
+        wait("telling", PATIENCE, || told() >= Some(transactions))
     }
 
     /// How far the server's log is written.

@@ -123,12 +123,10 @@ fn test(workspace: &Workspace, embedded: bool) -> Result<ExitCode> {
 }
 
 fn bench(workspace: &Workspace, name: Option<String>, json: Option<PathBuf>, quick: bool) -> Result<()> {
-    let mut build = workspace.cargo(&["build", "--release", "--locked", "-p", "tidings-bench"]);
-    // These look at the program itself, which lies beside the bench.
-    if name.as_deref().is_none_or(|name| matches!(name, "relay" | "size")) {
-        build.args(["-p", "tidings-server"]);
-    }
-    command::succeed(build)?;
+    // Some look at the program itself, which lies beside the bench. Always both: alone, either would be built with fewer
+    // features, and everything again.
+    let build = ["build", "--release", "--locked", "-p", "tidings-bench", "-p", "tidings-server"];
+    command::succeed(workspace.cargo(&build))?;
     let mut bench = std::process::Command::new(workspace.target().join("release").join("tidings-bench"));
     bench.args(name).args(quick.then_some("--quick"));
     if let Some(json) = json {

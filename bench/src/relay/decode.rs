@@ -14,7 +14,7 @@ use tidings_postgres::Discovery;
 use super::{Through, nowhere, through};
 use crate::log::kept;
 use crate::measure::{Scale, children_cpu, contender, runtime, take_turns};
-use crate::postgres::{PATIENCE, Source};
+use crate::postgres::Source;
 use crate::report::{Report, Target};
 
 /// The most microseconds of CPU time that one event may take.
@@ -48,7 +48,7 @@ fn shape(
                 Ok(found.rate)
             }),
             contender(|| {
-                let found = bare(&source, &source.rewind()?, &end, events)?;
+                let found = bare(&source, (&source.rewind()?, &end), events, together)?;
                 bare_cpu.borrow_mut().push(found.cpu);
                 Ok(found.rate)
             }),
@@ -66,7 +66,7 @@ fn shape(
 }
 
 /// PostgreSQL's own client of a slot, with the same options, up to the end of the backlog.
-fn bare(source: &Source, slot: &str, end: &str, events: usize) -> Result<Through> {
+fn bare(source: &Source, (slot, end): (&str, &str), events: usize, together: usize) -> Result<Through> {
     let mut reader = Command::new(source.program("pg_recvlogical")?);
     reader.args(["--start", "--no-loop", "--file=/dev/null", "--slot", slot, "--endpos", end]);
     for option in ["proto_version=1", "publication_names=tidings", "messages=true"] {
@@ -80,7 +80,7 @@ fn bare(source: &Source, slot: &str, end: &str, events: usize) -> Result<Through
         bail!("pg_recvlogical: {}", String::from_utf8_lossy(&output.stderr).trim());
     }
     let used = children_cpu()? - cpu;
-    source.confirmed(Some(slot), end, PATIENCE).context("pg_recvlogical did not read everything")?;
+    source.told(slot, events / together).context("pg_recvlogical did not read everything")?;
     Ok(Through { rate: events as f64 / took.as_secs_f64(), cpu: used.as_secs_f64() * 1e6 / events as f64 })
 }
 

@@ -160,7 +160,7 @@ impl Process {
     /// Waits until the relay has confirmed to the database all that is committed, and says that it was so many events.
     fn published(&self, source: &Source, events: usize) -> Result<()> {
         let place = source.place()?;
-        source.confirmed(None, &place, DEADLINE)?;
+        source.confirmed(&place, DEADLINE)?;
         let status = self.status()?;
         if status["published"].as_u64() < Some(events as u64) || status["parked"].as_u64() != Some(0) {
             bail!("not all of {events} events were published: {status}");
