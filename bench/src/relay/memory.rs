@@ -72,25 +72,35 @@ fn stalled(
     let backlog = scale.of(BACKLOG.0, BACKLOG.1) / EVENT / TOGETHER * TOGETHER;
     let megabytes = (backlog * EVENT) as f64 / 1e6;
     report.note(format!("A backlog of {megabytes:.0} MB in {backlog} events, the broker stopped by SIGSTOP"));
-    kafka.pause()?;
     let stalled = relay.watched(|| {
-        source.server.query(&publish(backlog / TOGETHER, TOGETHER))?;
-        std::thread::sleep(SETTLE);
-        Ok(())
+        std::thread::scope(|scope| {
+            let load = scope.spawn(|| source.server.query(&publish(backlog / TOGETHER, TOGETHER)));
+            // In the middle of it: then the relay has read on, and its appends are under way.
+            let begun = wait("the first append", DEADLINE, || relay.count().is_ok_and(|count| count > 0));
+            kafka.pause()?;
+            let loaded = load.join();
+            begun?;
+            loaded.ok().context("the writer panicked")??;
+            std::thread::sleep(SETTLE);
+            Ok(())
+        })
     });
-    let published = relay.status().map(|status| status["published"].as_u64());
+    let published = relay.count();
     kafka.resume()?;
     held(report, "stalled", &stalled?);
-    match published? {
-        Some(0) => {}
-        some => bail!("{some:?} events were published while the broker stood still"),
+    let published = published? as usize;
+    if published >= backlog {
+        bail!("all {backlog} events were published before the broker stood still");
     }
+    report.note(format!("It stopped after {published} of them had been published."));
+    let megabytes = ((backlog - published) * EVENT) as f64 / 1e6;
     let start = Instant::now();
     let drained = relay.watched(|| relay.published(source, backlog))?;
     let took = start.elapsed().as_secs_f64();
     held(report, "drained", &drained);
     report.alone("relay/backlog", "MB/s", &[megabytes / took], None);
-    report.alone("relay/backlog/events", "events/s", &[backlog as f64 / took], None);
+    let rest = (backlog - published) as f64;
+    report.alone("relay/backlog/events", "events/s", &[rest / took], None);
     Ok(backlog)
 }
 
@@ -155,6 +165,11 @@ impl Process {
             bail!("the relay does not answer: {}", String::from_utf8_lossy(&asked.stderr).trim());
         }
         Ok(serde_json::from_slice(&asked.stdout)?)
+    }
+
+    /// How many events it has published, by its own count.
+    fn count(&self) -> Result<u64> {
+        self.status()?["published"].as_u64().context("the relay does not say what it published")
     }
 
     /// Waits until the relay has confirmed to the database all that is committed, and says that it was so many events.
