@@ -1,4 +1,6 @@
-//! From the moment a commit returns until nothing older is served: one process, no server.
+//! From the moment a commit returns until nothing older is served: in one process without a server, and distributed.
+
+mod distributed;
 
 use std::os::unix::fs::FileExt;
 use std::sync::mpsc::channel;
@@ -9,7 +11,7 @@ use anyhow::{Context, Result, bail};
 use tidings::{Clock, Consumer, Decision, Event, Fence, FenceSettings, Observer, Outcome, Relay, Start};
 use tidings_sqlite::{SqliteLog, SqliteOutbox, outbox};
 
-use crate::measure::{nanos, quantile};
+use crate::measure::{Scale, nanos, quantile};
 use crate::report::{Report, Target};
 use crate::sqlite::{directory, pricing};
 
@@ -29,7 +31,12 @@ struct Latencies {
     achieved: f64,
 }
 
-pub(crate) fn run(report: &mut Report) -> Result<()> {
+pub(crate) fn run(report: &mut Report, scale: Scale) -> Result<()> {
+    embedded(report)?;
+    distributed::run(report, scale)
+}
+
+fn embedded(report: &mut Report) -> Result<()> {
     report.section("Commit -> invalidated, 1,000 commits/s, synchronous=FULL, one process");
     let (mut p50, mut p99, mut achieved) = (Vec::new(), Vec::new(), Vec::new());
     let (mut floor_p50, mut floor_p99) = (Vec::new(), Vec::new());

@@ -3,10 +3,11 @@
 use std::future::Future;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use rustix::time::{ClockId, clock_gettime};
+use tokio::runtime::{Builder, Runtime};
 
 /// One of those that are compared. `run` does one round and returns its figure.
 pub(crate) struct Contender<'a> {
@@ -36,6 +37,48 @@ pub(crate) fn take_turns(rounds: usize, contenders: &mut [Contender<'_>]) -> Res
     Ok(figures)
 }
 
+/// How much is done: the whole measure, or a small part of it.
+#[derive(Clone, Copy)]
+pub(crate) struct Scale {
+    quick: bool,
+}
+
+impl Scale {
+    pub(crate) fn new(quick: bool) -> Self {
+        Self { quick }
+    }
+
+    pub(crate) fn name(self) -> &'static str {
+        if self.quick { "quick" } else { "whole" }
+    }
+
+    pub(crate) fn of(self, whole: usize, part: usize) -> usize {
+        if self.quick { part } else { whole }
+    }
+
+    /// Rounds of what takes seconds.
+    pub(crate) fn rounds(self) -> usize {
+        self.of(3, 1)
+    }
+}
+
+/// Waits until something is done, looking often.
+pub(crate) fn wait(what: &str, at_most: Duration, done: impl Fn() -> bool) -> Result<()> {
+    let deadline = Instant::now() + at_most;
+    while !done() {
+        if Instant::now() > deadline {
+            bail!("{what} was not done after {at_most:?}");
+        }
+        std::thread::sleep(Duration::from_micros(500));
+    }
+    Ok(())
+}
+
+/// What is used to run ours: as many threads as the machine that the targets are for has cores.
+pub(crate) fn runtime() -> Result<Runtime> {
+    Ok(Builder::new_multi_thread().worker_threads(2).enable_all().build()?)
+}
+
 /// CPU time of this thread.
 pub(crate) fn thread_cpu() -> Duration {
     cpu(ClockId::ThreadCPUTime)
@@ -44,6 +87,18 @@ pub(crate) fn thread_cpu() -> Duration {
 /// CPU time of all threads of this process.
 pub(crate) fn process_cpu() -> Duration {
     cpu(ClockId::ProcessCPUTime)
+}
+
+/// CPU time of the children of this process that have ended, to some hundredths of a second.
+pub(crate) fn children_cpu() -> Result<Duration> {
+    let stat = std::fs::read_to_string("/proc/self/stat")?;
+    // The name may have spaces in it, but is in parentheses.
+    let fields: Vec<_> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+    let ticks = |at: usize| fields.get(at).and_then(|field| field.parse::<u64>().ok());
+    match (ticks(13), ticks(14)) {
+        (Some(user), Some(system)) => Ok(Duration::from_millis(10 * (user + system))),
+        _ => bail!("/proc/self/stat has no times of children"),
+    }
 }
 
 fn cpu(clock: ClockId) -> Duration {
@@ -75,6 +130,21 @@ pub(crate) fn quantile(samples: &mut [f64], share: f64) -> f64 {
     samples.sort_by(f64::total_cmp);
     let index = (samples.len() as f64 * share) as usize;
     samples.get(index.min(samples.len().saturating_sub(1))).copied().unwrap_or(f64::NAN)
+}
+
+/// What is said of delays.
+pub(crate) const SHARES: [(f64, &str); 3] = [(0.5, "p50"), (0.99, "p99"), (0.999, "p99.9")];
+
+/// The middle, and how late the late ones are: for each of [`SHARES`] a figure of each round.
+#[derive(Debug, Default)]
+pub(crate) struct Delays(pub(crate) [Vec<f64>; 3]);
+
+impl Delays {
+    pub(crate) fn add(&mut self, mut round: Vec<f64>) {
+        for (figures, (share, _)) in self.0.iter_mut().zip(SHARES) {
+            figures.push(quantile(&mut round, share));
+        }
+    }
 }
 
 /// Random numbers that are the same in every run (splitmix64).

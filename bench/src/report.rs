@@ -67,6 +67,8 @@ impl Spread {
 struct Row {
     name: String,
     ours: f64,
+    ours_min: f64,
+    ours_max: f64,
     limit: Option<f64>,
     limit_name: Option<String>,
     unit: &'static str,
@@ -89,6 +91,8 @@ struct Machine {
 /// All rows so far, with the machine and the versions they were measured on.
 #[derive(Serialize)]
 pub(crate) struct Report {
+    /// `quick` or `whole`.
+    scale: &'static str,
     machine: Machine,
     versions: BTreeMap<&'static str, String>,
     rows: Vec<Row>,
@@ -96,17 +100,24 @@ pub(crate) struct Report {
 }
 
 impl Report {
-    pub(crate) fn new() -> Self {
-        let report =
-            Self { machine: Machine::this(), versions: versions(), rows: Vec::new(), notes: Vec::new() };
+    pub(crate) fn new(scale: &'static str) -> Self {
+        let (machine, versions) = (Machine::this(), versions());
+        let report = Self { scale, machine, versions, rows: Vec::new(), notes: Vec::new() };
         let Machine { cores, cpu, memory, kernel, rustc } = &report.machine;
-        println!("{cores} cores, {cpu}, {memory}, Linux {kernel}, {rustc}");
+        println!("{cores} cores, {cpu}, {memory}, Linux {kernel}, {rustc}; {scale}");
         report
     }
 
     pub(crate) fn section(&self, title: &str) {
         println!("\n{title}");
         println!("  {:<46} {:>26} {:>12} {:>19}  target", "", "ours (min .. max)", "limit", "ratio");
+    }
+
+    /// The version of something that runs beside us.
+    pub(crate) fn version(&mut self, name: &'static str, version: &str) {
+        if self.versions.insert(name, version.to_owned()).as_deref() != Some(version) {
+            println!("\n{name} {version}");
+        }
     }
 
     /// Ours beside a limit: samples of the same index were taken one after the other.
@@ -146,6 +157,8 @@ impl Report {
         let row = Row {
             name: name.to_owned(),
             ours: own.median,
+            ours_min: own.min,
+            ours_max: own.max,
             limit: limit.map(|(_, samples)| Spread::of(samples).median),
             limit_name: limit.map(|(name, _)| name.to_owned()),
             unit,

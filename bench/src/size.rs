@@ -33,7 +33,7 @@ pub(crate) fn run(report: &mut Report) -> Result<()> {
 }
 
 /// Ends the process that is measured, whatever happens.
-struct Guest(Child);
+pub(crate) struct Guest(pub(crate) Child);
 
 impl Drop for Guest {
     fn drop(&mut self) {

@@ -85,8 +85,17 @@ pub(crate) fn bytes_per_entry(filled: Filled) -> Result<f64> {
 
 /// Resident memory of a process, in bytes.
 pub(crate) fn resident(process: &str) -> Result<f64> {
+    status(process, "VmRSS:")
+}
+
+/// The most of it that there ever was, in bytes.
+pub(crate) fn peak(process: &str) -> Result<f64> {
+    status(process, "VmHWM:")
+}
+
+fn status(process: &str, key: &str) -> Result<f64> {
     let status = std::fs::read_to_string(format!("/proc/{process}/status"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
+    let line = status.lines().find_map(|line| line.strip_prefix(key)).context("no such figure")?;
     let kib: f64 = line.trim().trim_end_matches("kB").trim().parse()?;
     Ok(kib * 1024.0)
 }
