@@ -104,6 +104,15 @@ impl<T: Take> Witness for Scribe<T> {
         }));
     }
 
+    fn repaired(&self, taken: Vec<retail::Shown>) {
+        for one in taken {
+            let Some(stamp) = one.stamp else { continue };
+            let (copy, at) = (self.copy.name.clone(), self.clock.now());
+            let (entity, outcome) = (one.entity, Outcome::Applied);
+            self.to.take(Record::Applied(Applied { copy, entity, stamp, outcome, at }));
+        }
+    }
+
     fn wants_baseline(&self) -> bool {
         !self.copy.knows
     }
