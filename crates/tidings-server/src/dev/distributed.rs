@@ -346,23 +346,23 @@ fn load(
 }
 
 /// What a copy's process says are records.
-fn hear(recorder: &Arc<Recorder>, stdout: ChildStdout) -> tokio::task::JoinHandle<()> {
+fn hear(recorder: &Arc<Recorder>, stdout: ChildStdout) -> tokio::task::JoinHandle<bool> {
     // From now on nothing is judged that it may have something to say about.
     let feed = recorder.feed();
     tokio::task::spawn_blocking(move || {
-        let Ok(stdout) = stdout.into_owned_fd() else { return };
+        let Ok(stdout) = stdout.into_owned_fd() else { return false };
         let pipe = std::fs::File::from(stdout);
         // Tokio's pipes do not wait for their reader.
-        if rustix::io::ioctl_fionbio(&pipe, false).is_ok() {
-            wire::receive(std::io::BufReader::with_capacity(1 << 16, pipe), &feed);
-        }
+        rustix::io::ioctl_fionbio(&pipe, false).is_ok()
+            && wire::receive(std::io::BufReader::with_capacity(1 << 16, pipe), &feed)
     })
 }
 
 /// What a relay says on its output is where it answers, which is known.
-fn listen_to_nothing(mut stdout: ChildStdout) -> tokio::task::JoinHandle<()> {
+fn listen_to_nothing(mut stdout: ChildStdout) -> tokio::task::JoinHandle<bool> {
     tokio::spawn(async move {
         let _ = tokio::io::copy(&mut stdout, &mut tokio::io::sink()).await;
+        true
     })
 }
 

@@ -119,18 +119,7 @@ impl Recorder {
     pub(crate) fn start(beginning: Beginning) -> Result<(Arc<Self>, Judging)> {
         let Beginning { bound, known, writing, others } = beginning;
         let clock = RunClock::start();
-        let shared = Arc::new(Shared {
-            clock,
-            inbox: Mutex::default(),
-            feeds: Mutex::default(),
-            marked: Mutex::default(),
-            filled: Condvar::new(),
-            emptied: Condvar::new(),
-            judged: Mutex::default(),
-            waits: AtomicU64::new(0),
-            unrecorded: AtomicU64::new(0),
-            unwritten: Mutex::default(),
-        });
+        let shared = Arc::new(Shared::new(clock));
         let knows = known.is_some();
         lock(&shared.marked).extend(others.iter().map(|copy| (copy.clone(), BTreeMap::new())));
         let judge = Judge::new(shared.clone(), writing, others)?;
@@ -162,12 +151,7 @@ impl Recorder {
 
     /// Another process begins to tell: nothing is judged before it has come.
     pub(crate) fn feed(&self) -> Feed {
-        let shared = self.to().clone();
-        let mut feeds = lock(&shared.feeds);
-        let number = feeds.last_key_value().map_or(0, |(last, _)| last + 1);
-        feeds.insert(number, shared.now());
-        drop(feeds);
-        Feed { shared, number }
+        self.to().feed()
     }
 
     /// Something was seen that cannot be told as a record: whatever is judged without it proves nothing.
@@ -237,6 +221,30 @@ impl Drop for Feed {
 }
 
 impl Shared {
+    fn new(clock: RunClock) -> Self {
+        Self {
+            clock,
+            inbox: Mutex::default(),
+            feeds: Mutex::default(),
+            marked: Mutex::default(),
+            filled: Condvar::new(),
+            emptied: Condvar::new(),
+            judged: Mutex::default(),
+            waits: AtomicU64::new(0),
+            unrecorded: AtomicU64::new(0),
+            unwritten: Mutex::default(),
+        }
+    }
+
+    /// Another process begins to tell: nothing is judged before it has come.
+    fn feed(self: &Arc<Self>) -> Feed {
+        let mut feeds = lock(&self.feeds);
+        let number = feeds.last_key_value().map_or(0, |(last, _)| last + 1);
+        feeds.insert(number, self.now());
+        drop(feeds);
+        Feed { shared: self.clone(), number }
+    }
+
     fn now(&self) -> Nanos {
         self.clock.now()
     }

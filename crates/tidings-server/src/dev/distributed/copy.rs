@@ -100,6 +100,10 @@ pub(crate) async fn run(path: &Path) -> Result<ExitCode> {
             if let Some(error) = keeping.failure().await {
                 return error.at("the group that keeps the shared cache");
             }
+            // Nobody would hear what is shown from here on.
+            if sender.has_failed() {
+                return Error::new(Code::DEFECT, "what this copy does is not told any more");
+            }
         }
     };
     tokio::select! {
@@ -109,20 +113,27 @@ pub(crate) async fn run(path: &Path) -> Result<ExitCode> {
     if let Some(loading) = loading {
         loading.stop().await?;
     }
+    let compared = compare(&storefront, &scribe).await;
+    let kept = keeping.stop(DRAIN).await;
+    // What it saw is told whatever came of the rest; that it failed, its exit says.
+    tokio::task::block_in_place(|| sender.finish())?;
+    compared.and(kept)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Takes in what is left, and tells what is held then.
+async fn compare(storefront: &Storefront, scribe: &Scribe<Pipe>) -> Result<()> {
     // Everything was published before this process was asked.
     let upto = scribe.now_ns();
     storefront.stop_consumer(DRAIN).await?;
     let unapplied = storefront.unapplied().await?;
-    if unapplied == 0 {
-        let held = storefront.held().await;
-        let held = held.map_err(|e| Error::new(Code::DEFECT, "the copy cannot be compared").because(e))?;
-        tokio::task::block_in_place(|| scribe.held(held, upto));
-    } else {
-        eprintln!("tidings: {unapplied} records were not applied in time");
+    if unapplied > 0 {
+        return Err(Error::new(Code::STOPPING, format!("{unapplied} records were not applied in time")));
     }
-    keeping.stop(DRAIN).await?;
-    tokio::task::block_in_place(|| sender.finish())?;
-    Ok(ExitCode::SUCCESS)
+    let held = storefront.held().await;
+    let held = held.map_err(|e| Error::new(Code::DEFECT, "the copy cannot be compared").because(e))?;
+    tokio::task::block_in_place(|| scribe.held(held, upto));
+    Ok(())
 }
 
 async fn start(

@@ -89,6 +89,11 @@ impl Take for Pipe {
 }
 
 impl Sender {
+    /// Whether it has ended, though nobody asked: what is taken from now on, nobody is told.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.thread.is_finished()
+    }
+
     /// Sends the rest, and the word that this was all.
     pub(crate) fn finish(self) -> Result<()> {
         lock(&self.sending.queue).ended = true;

@@ -42,9 +42,18 @@ pub(super) struct Done {
 /// What was handed in since the last time.
 struct Taken {
     records: Vec<Record>,
-    /// Everything that ended before this is among them, or came earlier; `None` if that cannot be said.
-    whole_until: Option<Nanos>,
+    /// `None` if that cannot be said.
+    whole: Option<Whole>,
     ended: bool,
+}
+
+/// How far what was taken is complete.
+#[derive(Clone, Copy)]
+struct Whole {
+    /// Everything here that ended before this is among it, or came earlier.
+    until: Nanos,
+    /// The same, of what other processes tell.
+    fed: Nanos,
 }
 
 impl Judge {
@@ -61,18 +70,18 @@ impl Judge {
             self.hand_on(Record::Subscribed { copy, kind: None, from: 0 });
         }
         loop {
-            let Taken { records, whole_until, ended } = self.next();
+            let Taken { records, whole, ended } = self.next();
             for record in records {
                 self.take(record);
             }
             if ended {
                 return self.done();
             }
-            if let Some(whole_until) = whole_until
+            if let Some(whole) = whole
                 && self.judged_at.elapsed() >= JUDGE_EVERY
             {
                 self.judged_at = Instant::now();
-                self.judge(whole_until);
+                self.judge(whole);
             }
         }
     }
@@ -82,11 +91,14 @@ impl Judge {
         let nothing = |inbox: &mut Inbox| inbox.records.is_empty() && !inbox.ended;
         let waited = self.shared.filled.wait_timeout_while(inbox, JUDGE_EVERY, nothing);
         let (mut inbox, _) = waited.unwrap_or_else(PoisonError::into_inner);
-        let whole_until = (inbox.waiting == 0).then(|| self.shared.now());
+        // Asked before the records are taken: what another process has settled by now is among them. And after the time,
+        // so that one which begins to tell in between began later than that.
+        let whole = (inbox.waiting == 0).then(|| self.shared.now());
+        let whole = whole.map(|until| Whole { until, fed: self.shared.fed() });
         let (records, ended) = (std::mem::take(&mut inbox.records), inbox.ended);
         drop(inbox);
         self.shared.emptied.notify_all();
-        Taken { records, whole_until, ended }
+        Taken { records, whole, ended }
     }
 
     fn take(&mut self, record: Record) {
@@ -113,8 +125,8 @@ impl Judge {
         }
     }
 
-    fn judge(&mut self, whole_until: Nanos) {
-        let settled = whole_until.saturating_sub(nanos(LATER)).min(self.shared.fed());
+    fn judge(&mut self, whole: Whole) {
+        let settled = whole.until.saturating_sub(nanos(LATER)).min(whole.fed);
         if settled > 0 {
             self.write(|writing| writing.settled(settled));
         }
@@ -122,7 +134,7 @@ impl Judge {
         self.checker.advance(settled);
         if self.forgot_at.elapsed() >= FORGET_EVERY {
             self.forgot_at = Instant::now();
-            self.latency.forget_before(whole_until.saturating_sub(nanos(HORIZON)));
+            self.latency.forget_before(whole.until.saturating_sub(nanos(HORIZON)));
         }
         let violations = self.checker.violations().iter().take(5);
         let violations = violations.map(|v| format!("{:?}: {}", v.invariant, v.what)).collect();
@@ -160,5 +172,41 @@ impl Drop for DeafWhenDropped {
         self.0.unrecorded.fetch_add(inbox.records.len() as u64, Ordering::Relaxed);
         drop(inbox);
         self.0.emptied.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dev::clock::RunClock;
+
+    fn epoch(at: Nanos) -> Record {
+        Record::Epoch { copy: "copy-1".into(), at }
+    }
+
+    #[test]
+    fn what_a_process_settles_while_its_records_are_on_their_way_is_not_judged_yet() {
+        // It began long ago, so that what other processes have told is what binds.
+        let shared = Arc::new(Shared::new(RunClock::since(0)));
+        let feed = shared.feed();
+        let mut judge = Judge::new(shared.clone(), None, vec!["copy-1".into()]).unwrap();
+        let began = shared.now().saturating_sub(nanos(Duration::from_secs(60)));
+        feed.settled(began);
+        feed.take(epoch(began + 1));
+        let mut step = |between: &dyn Fn()| {
+            let Taken { records, whole, .. } = judge.next();
+            between();
+            records.into_iter().for_each(|record| judge.take(record));
+            judge.judge(whole.unwrap());
+            judge.checker.counts().late
+        };
+        let late = step(&|| {
+            feed.take(epoch(began + 2));
+            feed.settled(began + 3);
+        });
+        assert_eq!(late, 0);
+        assert_eq!(step(&|| {}), 0, "it was settled before it was taken");
+        feed.take(epoch(began + 2));
+        assert_eq!(step(&|| {}), 1, "what is settled is judged");
     }
 }
