@@ -277,9 +277,11 @@ impl Fence {
         self.news.follow();
     }
 
-    /// Where the source was, at the latest, when it made the newest news of this.
+    /// Where the source was, at the latest, when it made the newest of this that was heard of, or shown before it was heard
+    /// of: of the latter, no position says where it lies.
     pub(crate) fn place_of(&self, key: Fingerprint) -> Option<Place> {
-        self.news.of(key)
+        let shown = self.board.learned_at(key).map(|when| Place::of(None, when)).unwrap_or_default();
+        self.news.of(key).map(|heard| heard.or_later(shown))
     }
 
     /// The newest timeline heard of in this kind of entity.

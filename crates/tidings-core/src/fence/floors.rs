@@ -123,6 +123,12 @@ impl Floors {
         self.known.get(&key).map(|floor| floor.at)
     }
 
+    /// When a fill taught the floor, if its event has not come since.
+    #[must_use]
+    pub fn learned_at(&self, key: Fingerprint) -> Option<Duration> {
+        self.known.get(&key).filter(|floor| floor.learned).map(|floor| floor.at)
+    }
+
     /// Whether news that came at `seen` or later was forgotten: a state from then cannot be judged any more.
     #[must_use]
     pub fn forgot_since(&self, seen: Duration) -> bool {

@@ -74,6 +74,11 @@ impl Board {
         self.shard(key).lock().heard(key)
     }
 
+    /// When a fill taught its floor, if the event has not come since.
+    pub(super) fn learned_at(&self, key: Fingerprint) -> Option<Duration> {
+        self.shard(key).lock().learned_at(key)
+    }
+
     /// Whether news that came at `seen` or later, perhaps of it, was forgotten.
     pub(super) fn forgot_since(&self, key: Fingerprint, seen: Duration) -> bool {
         self.shard(key).lock().forgot_since(seen)

@@ -178,35 +178,6 @@ async fn a_region_is_held_to_the_news_that_bumped_it_or_every_region() {
     }
 }
 
-/// An absence has no version, and no floor remembers it.
-#[tokio::test]
-async fn what_was_shown_here_is_not_undone() {
-    for is_placed in [true, false] {
-        let fleet = Fleet::open(Rule::On).await;
-        let (first, second) = (fleet.copy().await, fleet.copy().await);
-        first.read().await;
-        let event = fleet.prices.commit();
-        let gone = async |fill: Fill| {
-            if is_placed {
-                fill.read_at(fleet.prices.at());
-            }
-            fill.depends_unversioned("stock", "42");
-            Ok(Loaded::absent())
-        };
-        // Past the shared level, ahead of the news.
-        let past = (&crate::fleet::price(), crate::shop::stamp(1));
-        let shown = within(second.view.get_at_least(&"k".into(), past, gone)).await.unwrap();
-        assert_eq!(shown.value(), None);
-        // It goes without an epoch, so the rest of what is known stays.
-        let mut stock = (*event).clone();
-        stock.entity = tidings::Entity::new("stock", "42").unwrap();
-        second.hear(&std::sync::Arc::new(stock)).await;
-        assert!(second.view.cached(&"k".into()).is_none());
-        assert_eq!(path(&second.read().await), (Some(2), Path::Source), "placed: {is_placed}");
-        assert_eq!(second.view.counts().l2_refused, 1);
-    }
-}
-
 #[tokio::test]
 async fn a_boundary_travels_with_the_answer_and_no_answer_lives_longer_for_it() {
     let minute = Duration::from_secs(60);

@@ -58,7 +58,9 @@ fn a_floor_learned_from_a_fill_moves_again_when_its_event_comes() {
     let mut floors = floors(10, 10);
     assert_eq!(floors.learn(key(1), at(7), Tick(1), second(1)), Raised::Moved);
     assert_eq!(floors.check_entry(key(1), Held::At(at(6)), Tick(0)), Err(Refusal::BelowFloor(Tick(1))));
+    assert_eq!([1, 2].map(|n| floors.learned_at(key(n))), [Some(second(1)), None]);
     assert_eq!(floors.raise(key(1), at(7), Tick(2), second(2)), Raised::Moved);
+    assert_eq!(floors.learned_at(key(1)), None);
     assert_eq!(
         floors.check_entry(key(1), Held::Unmoved, Tick(1)),
         Err(Refusal::Moved(Tick(2))),
