@@ -24,6 +24,7 @@ mod shared_claims;
 mod shared_faults;
 #[cfg(test)]
 mod shared_races;
+#[cfg(test)]
 mod shared_shown;
 #[cfg(test)]
 mod shop;
