@@ -33,11 +33,12 @@ pub(crate) const SESSION: &str = "-c datestyle=ISO -c timezone=UTC -c bytea_outp
 /// The relay's ordinary session. The server notices within half a minute that nobody is there any more, and frees the
 /// lease. Its progress need not survive a crash of the server: what is forgotten is sent again.
 /// It gives up a statement before the relay gives up waiting for it: else it would go on, and keep the lease.
-/// Statistics of a table whose rows come and go are always stale: sequential scans are never right here.
+/// Statistics of a table whose rows come and go are always stale: indexes in their order are always right here.
 /// Without them every plan looks dear, and would be compiled each time, which takes longer than all the rest.
 pub(crate) const SESSION_RELAY: &str = "-c datestyle=ISO -c timezone=UTC -c bytea_output=hex \
     -c synchronous_commit=off -c default_transaction_isolation=read\\ committed \
-    -c default_transaction_read_only=off -c statement_timeout=50s -c enable_seqscan=off -c jit=off \
+    -c default_transaction_read_only=off -c statement_timeout=50s -c jit=off \
+    -c enable_seqscan=off -c enable_bitmapscan=off -c enable_sort=off \
     -c tcp_keepalives_idle=10 -c tcp_keepalives_interval=5 -c tcp_keepalives_count=3";
 
 /// The values of one row.

@@ -112,6 +112,21 @@ async fn p5_a_second_relay_cannot_overtake_the_first() {
     }
 }
 
+/// Sessions know the setting before the process does that makes commits wait.
+async fn until_commits_wait(database: &Database, admin: &Client) {
+    let waits = "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE wait_event = 'SyncRep')";
+    for number in 0.. {
+        let probe = database.connect().await;
+        let table = format!("CREATE TABLE probe_{number} ()");
+        let probing = tokio::spawn(async move { probe.batch_execute(&table).await });
+        while !probing.is_finished() {
+            if admin.query_one(waits, &[]).await.unwrap().get(0) {
+                return;
+            }
+        }
+    }
+}
+
 #[tokio::test]
 async fn p6_an_event_can_come_before_its_row_can_be_read_and_says_which_version_to_wait_for() {
     if embedded_only() {
@@ -128,6 +143,7 @@ async fn p6_an_event_can_come_before_its_row_can_be_read_and_says_which_version_
     admin.batch_execute("SELECT pg_reload_conf()").await.unwrap();
     let show = "SHOW synchronous_standby_names";
     while writer.query_one(show, &[]).await.unwrap().get::<_, &str>(0) != "nobody" {}
+    until_commits_wait(&database, &admin).await;
     let writing = tokio::spawn(async move { commit(&mut writer, &[draft("price/1", None)]).await });
     let mut from = outbox.acknowledged().await.unwrap();
     let mut rows = Vec::new();
