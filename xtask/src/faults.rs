@@ -2,7 +2,7 @@
 //!
 //! - `fault`: what can go wrong; `plan`: how often and in which order;
 //! - `stage`, `proxy`, `disk`: the servers, and what stands between them and the platform;
-//! - `platform`, `status`: the platform as processes, and what it says of itself;
+//! - `platform`, `status`: the platform as processes, and what it says of itself; `levels`: whether what copies share answers;
 //! - `owner`: nothing is touched that is not proven to be this campaign's own;
 //! - `inject`: how each fault is done; `episode`: one run with its faults;
 //! - `table`: what came of it.
@@ -20,6 +20,7 @@ mod disk;
 mod episode;
 mod fault;
 mod inject;
+mod levels;
 mod owner;
 mod plan;
 mod platform;
@@ -35,9 +36,12 @@ use stop::{Interrupted, Stop};
 /// What `cargo xtask faults` is asked for.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
-    /// For how long; every fault is injected at least once, also if that takes longer
+    /// For how long: each fault as often as there is time for, and what there is no time for is named
     #[arg(long, default_value_t = 20)]
     minutes: u64,
+    /// Each fault once, however long that takes
+    #[arg(long, conflicts_with = "minutes")]
+    once: bool,
     /// Decides the order of the faults and whom they hit
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -63,7 +67,8 @@ pub(crate) struct Options {
 
 /// Runs the campaign. It succeeds only if something was injected, and nothing is wrong.
 pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> {
-    let episodes = plan::plan(Duration::from_secs(options.minutes * 60), options.seed, &options.only)?;
+    let limit = (!options.once).then(|| Duration::from_secs(options.minutes.saturating_mul(60)));
+    let episodes = plan::plan(limit.unwrap_or_default(), options.seed, &options.only)?;
     let program = program(workspace, options)?;
     let json = options.json.as_deref().map(std::path::absolute).transpose()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
@@ -94,6 +99,9 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> 
         runtime: runtime.handle().clone(),
         began: Instant::now(),
         expected,
+        limit,
+        start: plan::START,
+        finish: plan::FINISH,
     };
     let mut outcomes = Vec::new();
     let mut ending = Ok(());
@@ -122,7 +130,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> 
         ending => ending?,
     }
     let is_good = table::is_good(&outcomes);
-    println!("{}", if is_good { "good: nothing was broken, lost or missed" } else { "NOT GOOD: see above" });
+    println!("{}", table::summary(&outcomes));
     Ok(if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 

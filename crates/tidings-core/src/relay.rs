@@ -123,6 +123,8 @@ pub struct Relay {
     batch: Vec<Append>,
     parking: VecDeque<(Cursor, Arc<Error>)>,
     marked: Option<Duration>,
+    /// There were rows since the last mark.
+    unmarked: bool,
     acknowledged_at: Duration,
     draining: bool,
     /// The scan under way began before the drain was asked for.
@@ -147,6 +149,7 @@ impl Relay {
             batch: Vec::new(),
             parking: VecDeque::new(),
             marked: None,
+            unmarked: false,
             acknowledged_at: Duration::ZERO,
             draining: false,
             stale: false,
@@ -229,9 +232,11 @@ impl Relay {
                 Err(reason) => self.give_up(cursor, reason),
             }
         }
+        self.unmarked |= rows > 0;
         let mark_due = self.marked.is_none_or(|at| now.saturating_sub(at) >= self.settings.mark_every);
-        if scan.complete && (rows > 0 || mark_due) {
-            self.marked = Some(now);
+        // Not with each row: marks go to every partition, and the next row would wait for them all. The last rows have theirs.
+        if scan.complete && (mark_due || (self.draining && self.unmarked)) {
+            (self.marked, self.unmarked) = (Some(now), false);
             self.everywhere(&Record::Mark(Mark { time: scan.time, head: self.read.0 }));
         }
         self.state = match (self.parking.is_empty(), self.batch.is_empty()) {

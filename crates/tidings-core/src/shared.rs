@@ -29,6 +29,7 @@ use crate::version::Timeline;
 
 pub mod control;
 pub mod derived;
+pub mod exposed;
 pub mod level;
 pub mod place;
 pub mod promote;
@@ -38,8 +39,9 @@ mod tests;
 
 pub use control::{Control, Line, NotLive, Overtaken, Phase, claim, live, open};
 pub use derived::{Note, Parts, Standing, abandon, bump_all, fill_derived, look_derived};
-pub use place::{Ground, POSITION, Place, Places, position_of};
-pub use promote::{Behind, Passage, Unplaced, promotes};
+pub use exposed::Exposed;
+pub use place::{Ground, Noted, POSITION, Place, Places, position_of};
+pub use promote::{Behind, Passage, Seen, Unplaced, promotes};
 pub use slot::{
     Answer, Changed, Content, Lease, Looked, Miss, News, Slot, Unheard, Unkept, fill, invalidate,
 };

@@ -86,9 +86,7 @@ fn classify(code: Kafka) -> Code {
         | Kafka::ClusterAuthorizationFailed
         | Kafka::TransactionalIdAuthorizationFailed
         | Kafka::PolicyViolation => Code::KAFKA_DENIED,
-        Kafka::UnknownTopic | Kafka::UnknownTopicOrPartition | Kafka::UnknownPartition => {
-            Code::KAFKA_TOPIC_MISSING
-        }
+        Kafka::UnknownTopic | Kafka::UnknownTopicOrPartition => Code::KAFKA_TOPIC_MISSING,
         // Such as a record without a key in a topic that has come to be compacted.
         Kafka::InvalidRecord | Kafka::InvalidTimestamp => Code::KAFKA_TOPIC_UNFIT,
         Kafka::MessageSizeTooLarge | Kafka::InvalidMessageSize | Kafka::MessageBatchTooLarge => {
@@ -119,6 +117,8 @@ fn classify(code: Kafka) -> Code {
         | Kafka::BrokerDestroy
         | Kafka::PurgeQueue
         | Kafka::PurgeInflight => Code::KAFKA_UNREACHABLE,
+        // This client has not heard of the partition yet: of a topic that was made just now, say.
+        Kafka::UnknownPartition => Code::KAFKA_NOT_READY,
         // Elections, movements, coordinators that load, too few replicas: it passes, or an operator sees to it.
         _ => Code::KAFKA_NOT_READY,
     }
@@ -135,6 +135,7 @@ mod tests {
             (Kafka::Authentication, Code::KAFKA_SASL),
             (Kafka::TopicAuthorizationFailed, Code::KAFKA_DENIED),
             (Kafka::UnknownTopicOrPartition, Code::KAFKA_TOPIC_MISSING),
+            (Kafka::UnknownPartition, Code::KAFKA_NOT_READY),
             (Kafka::MessageSizeTooLarge, Code::KAFKA_RECORD_TOO_LARGE),
             (Kafka::IllegalGeneration, Code::FENCED),
             (Kafka::NotEnoughReplicas, Code::KAFKA_NOT_READY),

@@ -88,7 +88,9 @@ impl Address {
         let mut config = self.config.clone();
         config.application_name(application).tcp_user_timeout(PATIENCE);
         if !options.is_empty() {
-            config.options(options);
+            // Beside what the address asks for, which a server behind a proxy may need.
+            let both = [config.get_options().unwrap_or_default(), options].join(" ");
+            config.options(both.trim());
         }
         match &self.authority {
             None => {

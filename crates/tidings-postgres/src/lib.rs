@@ -3,7 +3,7 @@
 //! - [`schema`]: installing, upgrading, checking and removing the outbox, each as a plan that is shown before it is done;
 //! - [`record()`]: an event in the caller's own transaction; from any other language, `SELECT tidings.publish(...)`;
 //! - [`PostgresOutbox`]: the relay's view, by logical decoding or by claiming;
-//! - [`PostgresSource`] and [`as_of()`]: positions, for caches that many processes fill;
+//! - [`PostgresSource`], [`as_of()`] and [`seen()`]: positions, for caches that many processes fill;
 //! - [`doctor`]: settings of the server under which events could be late, or un-happen;
 //! - [`fault()`]: the one place where a failure of PostgreSQL becomes an instruction.
 //!
@@ -46,4 +46,4 @@ pub use address::Address;
 pub use fault::fault;
 pub use outbox::{Discovery, PostgresOutbox, Settings};
 pub use record::{Recorded, record};
-pub use source::{PostgresSource, as_of};
+pub use source::{PostgresSource, as_of, seen};

@@ -53,7 +53,7 @@ pub struct Settings {
     pub source: Arc<str>,
     /// How committed rows are found.
     pub discovery: Discovery,
-    /// How many bytes of rows are held in memory; the newest answer of the server comes on top of that.
+    /// How many bytes of rows are held in memory; the server's two newest answers come on top of that.
     pub window_bytes: usize,
     /// How often a quiet outbox confirms its place in the server's log, so that it holds none of it back.
     pub confirm_every: Duration,
@@ -80,7 +80,7 @@ impl Settings {
 
 /// The outbox of one database, read in commit order by the one relay that leads.
 ///
-/// A second relay that opens the same outbox stands by: it is refused with [`Code::SLOT_IN_USE`], which is retried, until
+/// A second relay that opens the same outbox stands by: it is refused with [`Code::LEASE_TAKEN`], which is retried, until
 /// the first one's connection has ended. The one that comes takes over with a higher epoch; should the first one wake
 /// again, it is refused with [`Code::FENCED`].
 #[derive(Debug)]
@@ -126,8 +126,8 @@ impl Engine {
 impl PostgresOutbox {
     /// Opens the outbox of this database and takes the lead.
     ///
-    /// Errors: [`Code::OUTBOX_MISSING`], [`Code::STORE_TOO_NEW`], [`Code::SLOT_IN_USE`] while another relay leads,
-    /// [`Code::SOURCE_CHANGED`], those of a connection, and for logical decoding [`Code::WAL_LEVEL`],
+    /// Errors: [`Code::OUTBOX_MISSING`], [`Code::STORE_TOO_NEW`], [`Code::LEASE_TAKEN`] while another relay leads,
+    /// [`Code::SOURCE_CHANGED`], those of a connection, and for logical decoding [`Code::WAL_LEVEL`], [`Code::SLOT_IN_USE`],
     /// [`Code::SLOTS_FULL`], [`Code::SLOT_FOREIGN`], [`Code::DATABASE_PRIVILEGE`], and [`Code::BUSY`] if a transaction that
     /// stays open keeps the slot from being made.
     pub async fn open(address: &Address, settings: Settings) -> Result<Arc<Self>> {
@@ -209,19 +209,17 @@ impl Core {
         let reading = Reading { source: outbox.settings.source.clone(), not_before: self.vouched };
         let (session, window) = self.session()?;
         window.make_room(after);
-        let time = session.control.clock().await?;
         let control = &session.control;
-        let all_read = match &mut session.engine {
+        let read_up_to = match &mut session.engine {
             Engine::Claim(claim) => claim.fill(control, window, &reading, after, limit).await?,
             Engine::Decode(stream) => stream.fill(control, window, &reading, after, limit).await?,
         };
         let (rows, all_listed) = window.after(after, limit);
-        let complete = all_read && all_listed;
-        if complete {
-            self.vouched = self.vouched.max(time);
-        }
+        let complete = read_up_to.filter(|_| all_listed);
+        self.vouched = self.vouched.max(complete.unwrap_or(self.vouched));
         self.confirm_idle(outbox.settings.confirm_every).await?;
-        Ok(Scan { rows, complete, time })
+        // Of what is not complete, no time is known but the last one.
+        Ok(Scan { rows, complete: complete.is_some(), time: complete.unwrap_or(self.vouched) })
     }
 
     /// A quiet outbox says that it needs no more of the server's log.

@@ -41,6 +41,9 @@ pub(crate) const SESSION_RELAY: &str = "-c datestyle=ISO -c timezone=UTC -c byte
     -c enable_seqscan=off -c enable_bitmapscan=off -c enable_sort=off \
     -c tcp_keepalives_idle=10 -c tcp_keepalives_interval=5 -c tcp_keepalives_count=3";
 
+/// What a row takes in memory besides its values, about.
+pub(crate) const BESIDES: usize = 512;
+
 /// The values of one row.
 pub(crate) type Columns<'a> = [Option<&'a str>; NAMES.len()];
 
@@ -75,7 +78,7 @@ pub(crate) fn row(
         seq,
         xid: number(2),
         event: event.map_err(|e| Arc::new(e.at(format_args!("outbox row {seq}")))),
-        bytes: 512 + columns.iter().flatten().map(|text| text.len()).sum::<usize>(),
+        bytes: BESIDES + columns.iter().flatten().map(|text| text.len()).sum::<usize>(),
     }
 }
 

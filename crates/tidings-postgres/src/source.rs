@@ -3,17 +3,21 @@
 use std::time::Duration;
 
 use tidings_core::port::Boxed;
-use tidings_core::shared::AsOf;
 use tidings_core::shared::level::Source;
+use tidings_core::shared::{AsOf, Seen};
 use tidings_core::{Code, Error, Result, Timeline};
 use tokio::sync::Mutex;
-use tokio_postgres::{Client, GenericClient, Row, Transaction};
+use tokio_postgres::{Client, SimpleQueryMessage, Transaction};
 
 use crate::address::Address;
 use crate::fault::fault;
 
 /// How long an answer may take before the connection counts as broken.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// In one message, and in a transaction of its own: the database can have another default, under which the position is
+/// refused, and a pooler may refuse settings of the session, or give each transaction another one.
+const WHERE: &str =
+    "BEGIN ISOLATION LEVEL READ COMMITTED; SELECT timeline, place FROM tidings.position(); COMMIT";
 
 /// What this transaction reads has seen: every event whose place is at or before this one. It is often less than what
 /// was seen, never more: as long as a transaction that writes is open, it stays before that one.
@@ -25,14 +29,26 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Errors: [`Code::SETTING_INVALID`] under *read committed*; [`Code::OUTBOX_MISSING`]; [`Code::DATABASE_PRIVILEGE`]
 /// without one of the roles `tidings_reader`, `tidings_writer`, `tidings_relay`; those of the connection.
 pub async fn as_of(transaction: &Transaction<'_>) -> Result<AsOf> {
-    let sql = "SELECT timeline, place, current_setting('transaction_isolation')::text FROM tidings.as_of()";
+    Ok(seen(transaction).await?.least)
+}
+
+/// As [`as_of`], with the newest that can be in what this transaction reads. A load that began the transaction itself tells
+/// it with `Fill::read_present`; then an open transaction does not make its answer look old. On a standby, and in a transaction
+/// that was begun on one, both are the beginning of everything.
+///
+/// Errors: as for [`as_of`].
+pub async fn seen(transaction: &Transaction<'_>) -> Result<Seen> {
+    let sql =
+        "SELECT timeline, place, newest, current_setting('transaction_isolation')::text FROM tidings.as_of()";
     let row = transaction.query_typed_one(sql, &[]).await.map_err(fault)?;
-    let isolation: &str = row.get(2);
+    let isolation: &str = row.get(3);
     if !["repeatable read", "serializable"].contains(&isolation) {
         let what = format!("under {isolation}, the next statement reads another state than this one");
         return Err(Error::new(Code::SETTING_INVALID, what));
     }
-    Ok(told(&row))
+    let timeline = Timeline(u32::try_from(row.get::<_, i32>(0)).unwrap_or_default());
+    let at = |column| AsOf { timeline, at: u64::try_from(row.get::<_, i64>(column)).unwrap_or_default() };
+    Ok(Seen { least: at(1), most: at(2) })
 }
 
 /// The source's position, for [`Source`]: asked of the primary, on a connection of its own that is made when it is
@@ -74,15 +90,19 @@ impl Source for PostgresSource {
     }
 }
 
-async fn position(client: &impl GenericClient) -> Result<AsOf> {
-    let sql = "SELECT timeline, place FROM tidings.position()";
-    match tokio::time::timeout(PATIENCE, client.query_typed_one(sql, &[])).await {
-        Ok(answer) => answer.map(|row| told(&row)).map_err(fault),
+async fn position(client: &Client) -> Result<AsOf> {
+    match tokio::time::timeout(PATIENCE, client.simple_query(WHERE)).await {
+        Ok(answer) => told(&answer.map_err(fault)?),
         Err(_) => Err(Error::new(Code::DATABASE_UNREACHABLE, format!("no answer after {PATIENCE:?}"))),
     }
 }
 
-fn told(row: &Row) -> AsOf {
-    let timeline = u32::try_from(row.get::<_, i32>(0)).unwrap_or_default();
-    AsOf { timeline: Timeline(timeline), at: u64::try_from(row.get::<_, i64>(1)).unwrap_or_default() }
+fn told(answer: &[SimpleQueryMessage]) -> Result<AsOf> {
+    let row =
+        answer.iter().find_map(|part| if let SimpleQueryMessage::Row(row) = part { Some(row) } else { None });
+    let position = row.and_then(|row| {
+        let timeline = Timeline(row.get(0)?.parse().ok()?);
+        Some(AsOf { timeline, at: row.get(1)?.parse().ok()? })
+    });
+    position.ok_or_else(|| Error::new(Code::DEFECT, "tidings.position() gave no position"))
 }

@@ -23,6 +23,7 @@ use crate::data_dir::{DataDir, Held, RunningAt, TEMPORARY, io_fault};
 mod baseline;
 mod client;
 mod clock;
+mod compared;
 mod console;
 mod distributed;
 mod history;

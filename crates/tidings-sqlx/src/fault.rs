@@ -49,8 +49,8 @@ fn classify(number: i32, message: &str) -> (Code, &'static str) {
     }
 }
 
-/// A refusal of the outbox's trigger, `what; remedy [TDnnnn]`.
-fn raised(text: &str) -> Option<Error> {
+/// A refusal by the outbox itself, `what; remedy [TDnnnn]`.
+pub(crate) fn raised(text: &str) -> Option<Error> {
     let (message, id) = text.strip_suffix(']')?.rsplit_once(" [")?;
     let code = Code::ALL.iter().find(|code| code.id() == id)?;
     let what = message.split_once("; ").map_or(message, |(what, _)| what);

@@ -1,6 +1,7 @@
-//! Records Tidings events inside an `sqlx` transaction on SQLite.
+//! Records Tidings events inside an `sqlx` transaction: on SQLite with [`record`], on PostgreSQL with
+//! [`postgres::record`].
 //!
-//! The rules live in the database itself, in the trigger behind the view `tidings_publish` (install it with
+//! On SQLite the rules live in the database itself, in the trigger behind the view `tidings_publish` (install it with
 //! `tidings_sqlite::outbox::install`, or run that crate's `outbox/schema.sql` as a migration). This crate only writes
 //! to it, so that a service built on `sqlx` needs no second SQLite library.
 //!
@@ -22,6 +23,7 @@ use tidings_core::port::Cursor;
 use tidings_core::{Code, Data, Draft, Error, Result, Stamp, Time, Timeline, Version};
 
 mod fault;
+pub mod postgres;
 
 pub use fault::fault;
 

@@ -262,6 +262,11 @@ impl Fence {
         Fingerprint(xxhash_rust::xxh3::xxh3_64_with_seed(name.as_bytes(), !self.seed))
     }
 
+    /// What an answer's bytes are known again by.
+    pub(crate) fn bytes_key(&self, bytes: &[u8]) -> Fingerprint {
+        Fingerprint(xxhash_rust::xxh3::xxh3_64_with_seed(bytes, self.seed))
+    }
+
     /// When the newest news of it, or a fill that had seen some, came.
     pub(crate) fn heard(&self, key: Fingerprint) -> Option<Duration> {
         self.board.heard(key)

@@ -51,9 +51,9 @@ pub use fence::{Fence, FenceSettings};
 pub use relay::{Relay, RelayCounts};
 pub use running::Running;
 pub use tidings_derive::DomainEvent;
-pub use view::{BoxError, Fill, Loaded, Shared, View, ViewBuilder, ViewCounts};
+pub use view::{BoxError, Fill, Loaded, Shared, Standing, View, ViewBuilder, ViewCounts};
 
-pub use tidings_core::shared::AsOf;
+pub use tidings_core::shared::{AsOf, Seen};
 pub use tidings_core::{
     Certificate, Code, Data, Decision, Draft, Entity, Error, Event, Freshness, Offset, Outcome, Partition,
     Path, Position, Region, Result, Stamp, Time, Timeline, Topic, Truth, Version, Window,

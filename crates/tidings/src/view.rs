@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use quick_cache::sync::Cache;
+use tidings_core::certificate::{Certificate, Path};
 use tidings_core::fence::{Fingerprint, Held};
 use tidings_core::port::Boxed;
 use tidings_core::truth::OnFailure;
@@ -85,6 +86,16 @@ pub(crate) struct Inner<K, V> {
     counts: Counters,
 }
 
+/// What a view keeps and what nothing is known against; see [`View::standing`].
+#[derive(Debug)]
+pub struct Standing<V> {
+    /// The answer. Its certificate claims nothing.
+    pub answer: Cached<V>,
+    /// Whether everything it could have missed is news that this copy hears: once the copy has heard all, it is what the
+    /// source has. Else it may have missed something before, rightly: its epoch is over, or it is from a source that lags.
+    pub is_vouched: bool,
+}
+
 const DECKS: usize = 16;
 /// The most background refreshes at work or waiting; beyond it, a refresh is only an invalidation.
 const BACKGROUND: usize = 256;
@@ -144,6 +155,16 @@ where
             Look::Hit(hit) | Look::Aging(hit) => Some(hit),
             Look::Miss | Look::Doubtful(..) => None,
         }
+    }
+
+    /// What is kept under `key`, to be compared with the truth and never to be served: however long ago the last mark came,
+    /// and whether its life is over or not. `None` if nothing is kept, or if something that it was derived from has moved.
+    #[must_use]
+    pub fn standing(&self, key: &K) -> Option<Standing<V>> {
+        let (entry, is_vouched) = self.0.standing(key)?;
+        let freshness = Freshness::Unverified;
+        let certificate = Certificate { version: entry.version(), path: Path::L1, freshness };
+        Some(Standing { answer: Cached::new(entry, certificate), is_vouched })
     }
 
     /// The answer under `key`: from the cache if it may be served, else loaded, once for all who ask at the same time.
@@ -230,7 +251,7 @@ where
     /// Its running totals.
     #[must_use]
     pub fn counts(&self) -> ViewCounts {
-        self.0.counts.totals()
+        self.0.counts.totals(self.0.level.as_ref().map_or(0, Shared::failures))
     }
 }
 

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tidings::{
     AsOf, BoxError, Clock, Consumer, Decision, DomainEvent, Fence, FenceSettings, Fill, Loaded, Running,
-    Shared, Stamp, Timeline, Topic, Truth, Version, View,
+    Seen, Shared, Stamp, Timeline, Topic, Truth, Version, View,
 };
 use tidings_kafka::{KafkaLog, KafkaSettings};
 use tidings_postgres::{Address, PostgresSource};
@@ -47,7 +47,7 @@ struct Pricing {
 }
 
 /// The statement that reads a price also says which state of the database it has seen.
-const PRICE: &str = "SELECT p.cents, p.version, a.timeline, a.place
+const PRICE: &str = "SELECT p.cents, p.version, a.timeline, a.place, a.newest
     FROM tidings.as_of() AS a LEFT JOIN price AS p ON p.sku = $1";
 
 #[tokio::main]
@@ -133,7 +133,8 @@ impl Pricing {
     async fn load(&self, sku: String, fill: Fill) -> Result<Loaded<i64>, BoxError> {
         let row = self.client().await?.query_typed_one(PRICE, &[(&sku, Type::TEXT)]).await?;
         let timeline = Timeline(u32::try_from(row.get::<_, i32>("timeline"))?);
-        fill.read_at(AsOf { timeline, at: u64::try_from(row.get::<_, i64>("place"))? });
+        let at = |at: i64| u64::try_from(at).map(|at| AsOf { timeline, at });
+        fill.read_present(Seen { least: at(row.get("place"))?, most: at(row.get("newest"))? });
         let Some(version) = row.get::<_, Option<i64>>("version") else {
             fill.depends_unversioned("price", &sku);
             return Ok(Loaded::absent());

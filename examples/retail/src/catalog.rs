@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use serde::Deserialize;
-use tidings_core::shared::AsOf;
+use tidings_core::shared::Seen;
 use tidings_core::{Code, Entity, Error, Version};
 
 use crate::context::{Context, Open};
@@ -84,17 +84,17 @@ impl Catalog {
         Ok(self.content_at(sku).await?.0)
     }
 
-    /// As [`Catalog::content`], with the state of the database that was read, if it can say.
-    pub(crate) async fn content_at(&self, sku: &Sku) -> Result<(Option<Content>, Option<AsOf>)> {
-        let (rows, as_of) = self.context.readers.rows_at(RENDERED, &[sku.as_str()]).await?;
-        Ok((rows.first().map(content).transpose()?, as_of))
+    /// As [`Catalog::content`], with what was seen of the database, if it can say.
+    pub(crate) async fn content_at(&self, sku: &Sku) -> Result<(Option<Content>, Option<Seen>)> {
+        let (rows, seen) = self.context.readers.rows_at(RENDERED, &[sku.as_str()]).await?;
+        Ok((rows.first().map(content).transpose()?, seen))
     }
 
     /// Changes what is said about a product. Only what customers see makes a new version and is told to others.
     pub async fn revise(&self, sku: &Sku, revision: Revision) -> Result<Written> {
         check(&revision)?;
-        let sku = sku.clone();
-        self.context.writer()?.command(move |change| revise(change, &sku, revision)).await
+        let (about, sku) = (sku.as_str(), sku.clone());
+        self.context.writer()?.command(about, move |change| revise(change, &sku, revision)).await
     }
 
     /// Everything that is listed, from one snapshot.

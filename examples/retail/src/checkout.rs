@@ -48,6 +48,9 @@ use crate::refusal::{Refusal, Result};
 use crate::store::{Change, Row, Schema, Sql};
 use crate::token::{self, Token};
 
+/// What its commands are about: one after another, since there are few.
+const ORDERS: &str = "";
+
 /// What a customer wants to buy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Order {
@@ -128,7 +131,7 @@ impl Checkout {
 
     /// Settles what a crash left pending; returns how many orders that were.
     pub(crate) async fn settle(&self) -> Result<usize> {
-        let pending = self.context.writer()?.command(|change| pending(&change.sql())).await?;
+        let pending = self.context.writer()?.command(ORDERS, |change| pending(&change.sql())).await?;
         for order in &pending {
             match self.take_stock(order).await {
                 Ok(_) | Err(Refusal::Conflict { .. } | Refusal::Unknown { .. }) => {}
@@ -157,7 +160,7 @@ impl Checkout {
             )?;
             Ok(Pending { number: entered.get(0)?, ..order })
         };
-        self.context.writer()?.command(enter).await
+        self.context.writer()?.command(ORDERS, enter).await
     }
 
     /// Inventory has the last word: what was read before may be gone. An order whose outcome is unknown stays pending.
@@ -174,7 +177,7 @@ impl Checkout {
             let sql = "UPDATE orders SET state = $2 WHERE number = $1";
             change.sql().execute(sql, &[number.into(), state.into()]).map(drop)
         };
-        self.context.writer()?.command(settle).await?;
+        self.context.writer()?.command(ORDERS, settle).await?;
         taken.map(|written| written.token)
     }
 }

@@ -1,4 +1,4 @@
-//! What the contexts have in common: a state of their own, one writer, a few readers, an outbox.
+//! What the contexts have in common: a state of their own, a writer, a few readers, an outbox.
 
 use std::sync::Arc;
 
@@ -43,7 +43,7 @@ impl Context {
         Ok(Self { name, readers, home, writer })
     }
 
-    /// The one writer.
+    /// The writer.
     pub(crate) fn writer(&self) -> Result<&Writer> {
         let only_read = || Error::new(Code::DEFECT, format!("{} is only read here", self.name)).into();
         self.writer.as_ref().ok_or_else(only_read)

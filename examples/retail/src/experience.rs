@@ -14,10 +14,9 @@ use tidings_sqlite::SqliteProjection;
 
 use crate::catalog::{CONTENT, Catalog};
 use crate::inventory::{Inventory, STOCK};
-use crate::name::{Market, Sku, offer_id};
+use crate::name::{Sku, offer_id};
 use crate::pricing::{PRICE, Pricing};
 use crate::refusal::{Refusal, Result};
-use crate::seed::CATEGORIES;
 use crate::store::FileReaders;
 use crate::token::Token;
 use crate::witness::{Shown, Witness};
@@ -25,6 +24,7 @@ use crate::witness::{Shown, Witness};
 mod category;
 mod consume;
 mod decide;
+mod held;
 mod page;
 mod projection;
 mod repair;
@@ -34,6 +34,7 @@ mod snapshot;
 use category::Categories;
 pub(crate) use consume::{CONSUMER, consumer};
 pub use decide::{LISTING, listing_region};
+pub(crate) use held::Kept;
 pub use page::{LISTED, Line, ListingKey, ListingPage, ProductKey, ProductPage, Sort};
 pub(crate) use repair::Repairer;
 pub use repair::Repairs;
@@ -178,25 +179,6 @@ impl Experience {
         self.sources.readers.read(projection::held).await
     }
 
-    /// What is cached and may be served now.
-    pub(crate) fn cached(&self) -> Result<Vec<Shown>> {
-        let mut shown = Vec::new();
-        for sku in &self.by_popularity {
-            for market in Market::ALL {
-                let page = self.products.cached(&ProductKey { sku: sku.clone(), market });
-                shown.extend(page.as_ref().and_then(Cached::value).map(ProductPage::shows).transpose()?);
-            }
-        }
-        let markets = || Market::ALL.into_iter();
-        for category in CATEGORIES.iter().map(|category| category.slug) {
-            for (market, sort) in markets().flat_map(|market| Sort::ALL.map(|sort| (market, sort))) {
-                let page = self.listings.cached(&ListingKey { category, market, sort });
-                shown.extend(page.as_ref().and_then(Cached::value).map(ListingPage::shows).transpose()?);
-            }
-        }
-        Ok(shown.into_iter().flatten().collect())
-    }
-
     /// All products, most popular first, as of the start.
     #[must_use]
     pub fn by_popularity(&self) -> &[Sku] {
@@ -207,6 +189,12 @@ impl Experience {
     #[must_use]
     pub fn stats(&self) -> [ViewStats; 2] {
         [ViewStats::of(&self.products, PRODUCT_DETAIL), ViewStats::of(&self.listings, CATEGORY_LISTING)]
+    }
+
+    /// What the views count that share a level with other copies; none without one.
+    #[must_use]
+    pub fn shared(&self) -> Vec<(&'static str, ViewCounts)> {
+        self.sources.shelves.as_ref().map_or_else(Vec::new, |shelves| shelves.counts().into())
     }
 
     /// Up to where the read model has taken each partition in, and so where its consumer goes on.

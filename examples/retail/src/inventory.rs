@@ -1,6 +1,6 @@
 //! Inventory: what can be sold, by product, region and fulfilment node. Owns `stock/{sku}/{region}`.
 
-use tidings_core::shared::AsOf;
+use tidings_core::shared::Seen;
 use tidings_core::{Entity, Version};
 
 use crate::context::{Context, Open};
@@ -59,10 +59,10 @@ impl Inventory {
         Ok(self.stock_at(sku, market).await?.0)
     }
 
-    /// As [`Inventory::stock`], with the state of the database that was read, if it can say.
-    pub(crate) async fn stock_at(&self, sku: &Sku, market: Market) -> Result<(Option<Stock>, Option<AsOf>)> {
-        let (rows, as_of) = self.context.readers.rows_at(STOCKED, &[sku.as_str(), market.as_str()]).await?;
-        Ok((rows.first().map(stock).transpose()?, as_of))
+    /// As [`Inventory::stock`], with what was seen of the database, if it can say.
+    pub(crate) async fn stock_at(&self, sku: &Sku, market: Market) -> Result<(Option<Stock>, Option<Seen>)> {
+        let (rows, seen) = self.context.readers.rows_at(STOCKED, &[sku.as_str(), market.as_str()]).await?;
+        Ok((rows.first().map(stock).transpose()?, seen))
     }
 
     /// Adds units to a node, or takes them away; never below zero.
@@ -72,8 +72,8 @@ impl Inventory {
                 format!("{delta} is not an adjustment: use 1 to {MOST_UNITS} units, or their negative");
             return Err(Refusal::invalid("QUANTITY_INVALID", what));
         }
-        let (sku, node) = (sku.clone(), node.to_owned());
-        self.context.writer()?.command(move |change| adjust(change, &sku, market, &node, delta)).await
+        let (about, sku, node) = (sku.as_str(), sku.clone(), node.to_owned());
+        self.context.writer()?.command(about, move |change| adjust(change, &sku, market, &node, delta)).await
     }
 
     /// Takes stock for an order, from as many nodes as it needs, all or nothing. The same order takes it once.
@@ -82,8 +82,11 @@ impl Inventory {
             let what = format!("{units} is not a quantity: use 1 to {MOST_UNITS}");
             return Err(Refusal::invalid("QUANTITY_INVALID", what));
         }
-        let (order, sku) = (order.to_owned(), sku.clone());
-        self.context.writer()?.command(move |change| reserve(change, &order, &sku, market, units)).await
+        let (about, order, sku) = (sku.as_str(), order.to_owned(), sku.clone());
+        self.context
+            .writer()?
+            .command(about, move |change| reserve(change, &order, &sku, market, units))
+            .await
     }
 
     /// All stock, from one snapshot.

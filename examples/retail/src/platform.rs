@@ -240,6 +240,17 @@ impl Platform {
     /// A driver that does not drain in time is not a failure: what it left is in the answer. Any other failure is
     /// returned once everything has stopped.
     pub async fn stop(&self, at_most: Duration) -> Result<Left> {
+        let mut failure = self.stop_changes(at_most).await.err();
+        failure = failure.or(unless_late(self.storefront.stop_consumer(at_most).await));
+        match failure {
+            Some(failure) => Err(failure),
+            None => self.left().await,
+        }
+    }
+
+    /// As [`Platform::stop`], but for its last step: nothing is committed any more, and everything that was is published. The
+    /// copy here goes on, for as long as relays in other processes have something to say.
+    pub async fn stop_changes(&self, at_most: Duration) -> Result<()> {
         let drivers = std::mem::take(&mut *self.drivers.lock().await);
         let mut failure = None;
         if let Some((stop, timer)) = drivers.timer {
@@ -255,12 +266,7 @@ impl Platform {
             failure = failure.or(unless_late(relay.stop(at_most).await));
         }
         let waited = self.wait_for_relays(at_most).await;
-        failure = failure.or(waited.err());
-        failure = failure.or(unless_late(self.storefront.stop_consumer(at_most).await));
-        match failure {
-            Some(failure) => Err(failure),
-            None => self.left().await,
-        }
+        failure.or(waited.err()).map_or(Ok(()), Err)
     }
 
     /// What is committed and not in the log, and what is in the log and not applied by the copy in this process. On

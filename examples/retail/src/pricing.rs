@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use tidings::Clock;
-use tidings_core::shared::AsOf;
+use tidings_core::shared::Seen;
 use tidings_core::{Code, Entity, Error, Time, Version, Window};
 use tokio::sync::Notify;
 
@@ -105,10 +105,10 @@ impl Pricing {
         Ok(self.price_at(sku, market).await?.0)
     }
 
-    /// As [`Pricing::price`], with the state of the database that was read, if it can say.
-    pub(crate) async fn price_at(&self, sku: &Sku, market: Market) -> Result<(Option<Price>, Option<AsOf>)> {
-        let (rows, as_of) = self.context.readers.rows_at(PROMOTED, &[sku.as_str(), market.as_str()]).await?;
-        Ok((price_of(&rows, &self.clock)?, as_of))
+    /// As [`Pricing::price`], with what was seen of the database, if it can say.
+    pub(crate) async fn price_at(&self, sku: &Sku, market: Market) -> Result<(Option<Price>, Option<Seen>)> {
+        let (rows, seen) = self.context.readers.rows_at(PROMOTED, &[sku.as_str(), market.as_str()]).await?;
+        Ok((price_of(&rows, &self.clock)?, seen))
     }
 
     /// Sets the base price, in cents (1 to 100,000,000).
@@ -117,15 +117,17 @@ impl Pricing {
             let what = format!("{cents} is not a price in cents: use 1 to {MOST_CENTS}");
             return Err(Refusal::invalid("AMOUNT_INVALID", what));
         }
-        let (sku, clock) = (sku.clone(), self.clock.clone());
-        self.context.writer()?.command(move |change| set_base(change, &sku, market, cents, &clock)).await
+        let (about, sku, clock) = (sku.as_str(), sku.clone(), self.clock.clone());
+        let command = move |change: &mut Change<'_>| set_base(change, &sku, market, cents, &clock);
+        self.context.writer()?.command(about, command).await
     }
 
     /// Enters a promotion; it begins and ends by itself.
     pub async fn promote(&self, offer: Offer) -> Result<Promoted> {
         check(&offer)?;
-        let clock = self.clock.clone();
-        let promoted = self.context.writer()?.command(move |change| promote(change, &offer, &clock)).await;
+        let (about, clock) = (offer.sku.clone(), self.clock.clone());
+        let command = move |change: &mut Change<'_>| promote(change, &offer, &clock);
+        let promoted = self.context.writer()?.command(about.as_str(), command).await;
         self.scheduled.notify_one();
         promoted
     }
@@ -247,7 +249,8 @@ fn promote(change: &mut Change<'_>, offer: &Offer, clock: &Clock) -> Result<Prom
     Ok(Promoted { written, promotion, window: Window { from: Some(starts), until: Some(ends) } })
 }
 
-/// Gives the price its next version, and returns it as it is now.
+/// Gives the price its next version, and returns it as it is now. The promotions are read once the price is locked: a
+/// command and the timer may be about the same one at once, and each must count what the other has committed.
 fn raise(change: &Change<'_>, sku: &Sku, market: Market, clock: &Clock) -> Result<Price> {
     let sql = "UPDATE price SET version = version + 1 WHERE sku = $1 AND region = $2";
     change.sql().execute(sql, &[sku.into(), market.into()])?;

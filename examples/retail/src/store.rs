@@ -1,4 +1,4 @@
-//! How each context keeps its own state: one writer thread, a few read connections, one baseline. On SQLite or on
+//! How each context keeps its own state: who writes, a few read connections, one baseline. On SQLite or on
 //! PostgreSQL: the statements are the same, and so is the code that runs them.
 
 use rusqlite::Connection;

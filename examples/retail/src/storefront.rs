@@ -21,7 +21,7 @@ use crate::pricing::Pricing;
 mod read;
 mod working;
 
-pub use read::Reader;
+pub use read::{Holdings, Reader};
 use working::Working;
 
 /// The topics, one per publishing context.

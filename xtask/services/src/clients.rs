@@ -18,6 +18,11 @@ pub fn python(packages: &[&str]) -> Result<Command> {
         let python = found::on_path("python3")?;
         succeeds(Command::new(&python).args(["-m", "pip", "--version"])).then_some(python)
     })?;
+    let mut command = Command::new(&python);
+    command.env("PYTHONIOENCODING", "utf-8");
+    if packages.is_empty() {
+        return Ok(command);
+    }
     // A package's machine code is for one version of Python.
     let version =
         say(Command::new(&python).args(["-c", "import sys; print('%d.%d' % sys.version_info[:2])"]))?;
@@ -34,8 +39,7 @@ pub fn python(packages: &[&str]) -> Result<Command> {
         ]);
         say(pip.arg(directory.join("libs")).args(packages)).map(drop)
     })?;
-    let mut command = Command::new(python);
-    command.env("PYTHONPATH", libraries).env("PYTHONIOENCODING", "utf-8");
+    command.env("PYTHONPATH", libraries);
     Ok(command)
 }
 
@@ -80,6 +84,15 @@ pub fn java(artifacts: &[&str]) -> Result<Command> {
     let mut command = Command::new(java);
     command.args(["-Dfile.encoding=UTF-8", "-Dstdout.encoding=UTF-8", "-cp"]).arg(all_in(&libraries));
     Ok(command)
+}
+
+/// Has curl on the path, which the guides ask with.
+///
+/// # Errors
+///
+/// It is missing and cannot be installed.
+pub fn curl() -> Result<()> {
+    found::or_install("curl", "curl", || found::on_path("curl")).map(drop)
 }
 
 fn all_in(libraries: &Path) -> OsString {

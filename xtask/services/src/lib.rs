@@ -21,8 +21,9 @@ mod redis;
 mod shared;
 
 pub use authority::Authority;
-pub use clients::{java, node, python};
+pub use clients::{curl, java, node, python};
 pub use kafka::Kafka;
 pub use postgres::{Postgres, PostgresPair};
+pub use process::{signal, signal_group};
 pub use redis::{Redis, RedisCluster};
 pub use shared::{Addresses, EMBEDDED, SKIPPED, Service, Shared, address, embedded_only};

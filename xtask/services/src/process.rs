@@ -194,13 +194,35 @@ fn state(pid: u32) -> Option<char> {
     stat.rsplit(')').next()?.trim_start().chars().next()
 }
 
-/// By the shell, which has `kill` built in; sending one from here would take unsafe code.
 fn send(signal: &str, pids: &[u32]) -> Result<()> {
+    kill(signal, pids.iter().map(u32::to_string).collect())
+}
+
+/// Sends a signal, `TERM` say, to a process that this one has started.
+///
+/// # Errors
+///
+/// There is no such process, or no such signal.
+pub fn signal(signal: &str, pid: u32) -> Result<()> {
+    send(signal, &[pid])
+}
+
+/// Sends a signal to every process of the group that a process leads.
+///
+/// # Errors
+///
+/// There is no such group, or no such signal.
+pub fn signal_group(signal: &str, leader: u32) -> Result<()> {
+    kill(signal, vec![format!("-{leader}")])
+}
+
+/// By the shell, which has `kill` built in: not every system has it as a program, and sending one from here would take unsafe
+/// code.
+fn kill(signal: &str, whom: Vec<String>) -> Result<()> {
     let mut command = Command::new("sh");
-    command.args(["-c", r#"signal=$1; shift; kill -"$signal" "$@" 2>/dev/null"#, "kill", signal]);
-    command.args(pids.iter().map(u32::to_string));
-    if !command.status().context("cannot start sh")?.success() {
-        bail!("cannot send SIG{signal} to {pids:?}");
+    command.args(["-c", r#"signal=$1; shift; kill -s "$signal" -- "$@" 2>/dev/null"#, "kill", signal]);
+    if !command.args(&whom).status().context("cannot start sh")?.success() {
+        bail!("cannot send SIG{signal} to {}", whom.join(" "));
     }
     Ok(())
 }

@@ -72,7 +72,10 @@ impl Disk {
 
     /// Gives the room back.
     pub(crate) fn free(&self) -> Result<()> {
-        std::fs::remove_file(self.at.join(FILLER)).context("the disk cannot be emptied")
+        // Emptied first: a child that is just being started may still hold the file, and removal frees nothing then.
+        let filler = self.at.join(FILLER);
+        let emptied = File::options().write(true).truncate(true).open(&filler);
+        emptied.and_then(|_| std::fs::remove_file(&filler)).context("the disk cannot be emptied")
     }
 }
 
@@ -104,6 +107,7 @@ mod tests {
         assert!(disk.fill().unwrap() > 3 << 20);
         let full = std::fs::write(disk.path().join("more"), "x").unwrap_err();
         assert_eq!(full.kind(), ErrorKind::StorageFull);
+        let _held = File::open(disk.path().join(FILLER)).unwrap();
         disk.free().unwrap();
         std::fs::write(&file, vec![1; 1 << 20]).unwrap();
         drop(disk);

@@ -15,7 +15,7 @@ pub(crate) use data::recorded;
 /// Why a fault cannot be injected on this machine.
 pub(crate) fn refused(world: &World<'_>, fault: Fault) -> Option<String> {
     match fault {
-        Fault::DiskFull(_) => world.stage.disk().err(),
+        Fault::DiskFull(engine) => world.stage.disk(engine).err(),
         _ => None,
     }
 }

@@ -6,8 +6,10 @@ use anyhow::{Result, ensure};
 
 use super::fault::Fault;
 
-/// What a run costs besides its faults: servers, a catalogue, draining, judging.
-const START: Duration = Duration::from_secs(45);
+/// What a run costs before its first fault: servers, a catalogue.
+pub(crate) const START: Duration = Duration::from_secs(30);
+/// What it costs after its last: draining, judging.
+pub(crate) const FINISH: Duration = Duration::from_secs(20);
 /// What a fault costs besides its own duration: recovery, and a while of peace.
 const AROUND: Duration = Duration::from_secs(8);
 /// The mixed run is worth its start only if it has time for this much.
@@ -20,6 +22,32 @@ pub(crate) const MIXED: &str = "mixed";
 pub(crate) struct Episode {
     pub(crate) name: &'static str,
     pub(crate) faults: Vec<Fault>,
+    /// How many of the faults, from the first one on, are there for their first time.
+    pub(crate) first: usize,
+    /// When it should be over. What is there once more is left out if it would end later: a slow machine is to come to the
+    /// first time of the last fault before it comes to the second of the first.
+    pub(crate) until: Duration,
+}
+
+/// Whether a fault is next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Turn {
+    Now,
+    /// It would be its first time, and there is no time: that has to be said.
+    NoTime,
+    /// It was there before, and the time is for others.
+    Enough,
+}
+
+impl Episode {
+    /// Whether it is the turn of the fault at this place, if the run would then be over at `over`, and may be so until `limit`.
+    pub(crate) fn turn(&self, at: usize, over: Duration, limit: Option<Duration>) -> Turn {
+        match limit {
+            Some(limit) if at < self.first && over > limit => Turn::NoTime,
+            Some(limit) if at >= self.first && over > limit.min(self.until) => Turn::Enough,
+            _ => Turn::Now,
+        }
+    }
 }
 
 /// Numbers that look random and follow from a seed: the splitmix64 of Steele, Lea and Flood.
@@ -53,8 +81,9 @@ impl Draw {
     }
 }
 
-/// What is done in so much time: each fault as often as there is time for, and once in any case. `only` names faults or
-/// families; without it, all are meant, and what is left of the time goes to a mixed run.
+/// What is to be done in so much time: each fault as often as there should be time for, and once in any case: whether there
+/// was, the campaign sees. `only` names faults or families; without it, all are meant, and what is left of the time goes to
+/// a mixed run.
 pub(crate) fn plan(time: Duration, seed: u64, only: &[String]) -> Result<Vec<Episode>> {
     for name in only {
         let known = Fault::all().any(|fault| is_named(fault, name)) || name == MIXED;
@@ -65,12 +94,19 @@ pub(crate) fn plan(time: Duration, seed: u64, only: &[String]) -> Result<Vec<Epi
     let mut draw = Draw::new(seed);
     let mut episodes: Vec<Episode> = Vec::new();
     for fault in &faults {
-        match episodes.iter_mut().find(|episode| episode.name == fault.family()) {
+        match episodes.iter_mut().find(|episode| episode.name == fault.run()) {
             Some(episode) => episode.faults.push(*fault),
-            None => episodes.push(Episode { name: fault.family(), faults: vec![*fault] }),
+            None => episodes.push(Episode {
+                name: fault.run(),
+                faults: vec![*fault],
+                first: 0,
+                until: Duration::ZERO,
+            }),
         }
     }
-    let starts = START.saturating_mul(u32::try_from(episodes.len()).unwrap_or(u32::MAX));
+    // Else it would always be the same ones that a slow machine does not come to.
+    draw.shuffle(&mut episodes);
+    let starts = (START + FINISH).saturating_mul(u32::try_from(episodes.len()).unwrap_or(u32::MAX));
     let once: Duration = faults.iter().map(|fault| cost(*fault)).sum();
     let rounds = match once.as_secs() {
         0 => 0,
@@ -79,13 +115,18 @@ pub(crate) fn plan(time: Duration, seed: u64, only: &[String]) -> Result<Vec<Epi
     for episode in &mut episodes {
         let one = episode.faults.clone();
         episode.faults = Vec::new();
+        episode.first = one.len();
         for _ in 0..rounds {
             let mut round = one.clone();
             draw.shuffle(&mut round);
             episode.faults.extend(round);
         }
     }
-    let spent = expected(&episodes);
+    let mut spent = Duration::ZERO;
+    for episode in &mut episodes {
+        spent += length(episode);
+        episode.until = spent;
+    }
     if only.is_empty() || only.iter().any(|name| name == MIXED) {
         episodes.extend(mixed(&mut draw, time.saturating_sub(spent), only.iter().any(|name| name == MIXED)));
     }
@@ -94,28 +135,32 @@ pub(crate) fn plan(time: Duration, seed: u64, only: &[String]) -> Result<Vec<Epi
 
 /// How long these should take.
 pub(crate) fn expected(episodes: &[Episode]) -> Duration {
-    episodes
-        .iter()
-        .map(|episode| START + episode.faults.iter().map(|fault| cost(*fault)).sum::<Duration>())
-        .sum()
+    episodes.iter().map(length).sum()
+}
+
+fn length(episode: &Episode) -> Duration {
+    START + FINISH + episode.faults.iter().map(|fault| cost(*fault)).sum::<Duration>()
 }
 
 /// A full disk needs a disk of its own, and a truncated log changes what is judged: those stay among themselves.
 fn mixed(draw: &mut Draw, time: Duration, is_asked: bool) -> Option<Episode> {
     let apart = |fault: &Fault| matches!(fault, Fault::DiskFull(_) | Fault::Truncated);
     let all: Vec<_> = Fault::all().filter(|fault| !apart(fault)).collect();
-    let time = if is_asked { time.max(START + WORTH) } else { time };
-    let mut left = time.checked_sub(START).filter(|left| *left >= WORTH)?;
+    let around = START + FINISH;
+    let time = if is_asked { time.max(around + WORTH) } else { time };
+    let mut left = time.checked_sub(around).filter(|left| *left >= WORTH)?;
     let mut faults = Vec::new();
     while let Some(fault) = draw.one(&all).copied() {
         let Some(rest) = left.checked_sub(cost(fault)) else { break };
         left = rest;
         faults.push(fault);
     }
-    Some(Episode { name: MIXED, faults })
+    // It is for what is left of the time, so the campaign's own end is its end.
+    Some(Episode { name: MIXED, faults, first: 0, until: Duration::MAX })
 }
 
-fn cost(fault: Fault) -> Duration {
+/// How long it should take, with what belongs to it.
+pub(crate) fn cost(fault: Fault) -> Duration {
     fault.lasts() + AROUND
 }
 
@@ -149,8 +194,17 @@ mod tests {
             for fault in Fault::all() {
                 assert!(episodes.iter().any(|episode| episode.faults.contains(&fault)), "{fault:?}");
             }
-            let alike = |episode: &Episode| episode.faults.iter().all(|fault| fault.family() == episode.name);
+            let alike = |episode: &Episode| episode.faults.iter().all(|fault| fault.run() == episode.name);
             assert!(episodes.iter().all(|episode| episode.name == MIXED || alike(episode)));
+            // The first time of each comes before the second of any other in its run.
+            for episode in episodes.iter().filter(|episode| episode.name != MIXED) {
+                let mut first = episode.faults[..episode.first].to_vec();
+                first.sort_unstable();
+                first.dedup();
+                assert_eq!(first.len(), episode.first);
+                assert!(episode.faults.iter().all(|fault| first.contains(fault)));
+            }
+            assert!(episodes.windows(2).all(|two| two[0].until < two[1].until));
         }
     }
 
@@ -165,10 +219,37 @@ mod tests {
     }
 
     #[test]
+    fn what_there_is_no_time_for_is_said_and_no_second_time_takes_the_time_of_a_first() {
+        let faults = vec![Fault::KillCopy, Fault::PauseCopy, Fault::KillCopy];
+        let episode = Episode { name: "processes", faults, first: 2, until: minutes(2) };
+        for (at, over, limit, expected) in [
+            (0, minutes(1), Some(minutes(3)), Turn::Now),
+            // The plan was too hopeful; there is time all the same.
+            (1, minutes(3), Some(minutes(3)), Turn::Now),
+            (1, minutes(4), Some(minutes(3)), Turn::NoTime),
+            (2, minutes(2), Some(minutes(3)), Turn::Now),
+            (2, minutes(3), Some(minutes(3)), Turn::Enough),
+            (2, minutes(2), Some(minutes(1)), Turn::Enough),
+            (1, minutes(99), None, Turn::Now),
+        ] {
+            assert_eq!(episode.turn(at, over, limit), expected, "{at} {over:?} {limit:?}");
+        }
+    }
+
+    #[test]
     fn the_seed_decides_the_order() {
         let of = |seed| plan(minutes(60), seed, &[]).unwrap();
         assert_eq!(of(7), of(7));
         assert_ne!(of(7), of(8));
+        // No run is always among those that a slow machine does not come to; only the mixed one is for what is left.
+        let names = |seed| of(seed).iter().map(|episode| episode.name).collect::<Vec<_>>();
+        let mut last: Vec<_> = (0..50).map(|seed| names(seed)[4]).collect();
+        last.sort_unstable();
+        last.dedup();
+        let mut all = names(7);
+        assert_eq!(all.pop(), Some(MIXED));
+        all.sort_unstable();
+        assert_eq!(last, all);
     }
 
     #[test]
@@ -177,9 +258,10 @@ mod tests {
             plan(minutes(5), 1, &names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>())
         };
         let episodes = only(&["relay-kill", "redis"]).unwrap();
-        assert_eq!(episodes.iter().map(|e| e.name).collect::<Vec<_>>(), ["relay", "redis"]);
-        assert!(episodes[0].faults.iter().all(|fault| *fault == Fault::KillLeader));
-        assert!(episodes[1].faults.len() > 4);
+        let of = |name| &episodes.iter().find(|episode| episode.name == name).unwrap().faults;
+        assert_eq!(episodes.len(), 2);
+        assert!(of("processes").iter().all(|fault| *fault == Fault::KillLeader));
+        assert!(of("servers").len() > 4);
         let error = only(&["earthquake"]).unwrap_err().to_string();
         assert!(error.contains("relay-kill") && error.contains("mixed"), "{error}");
         let mixed = only(&["mixed"]).unwrap();

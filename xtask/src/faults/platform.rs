@@ -1,5 +1,6 @@
 //! The platform under test: `tidings dev --distributed` as a process, and the processes that it keeps running.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::unix::process::CommandExt;
@@ -11,15 +12,16 @@ use anyhow::{Context, Result, bail, ensure};
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::levels;
 use super::owner::Owned;
 use super::status::{self, Status};
 use super::stop::Stop;
 use super::table::Judged;
 
 /// How long it may take until everything is filled and every copy follows.
-const START: Duration = Duration::from_secs(240);
+const START: Duration = Duration::from_secs(480);
 /// How long draining and judging may take after the end.
-const DRAIN: Duration = Duration::from_secs(240);
+const DRAIN: Duration = Duration::from_secs(480);
 /// How long the second judgement may take.
 const JUDGE: Duration = Duration::from_secs(600);
 
@@ -53,6 +55,7 @@ pub(crate) struct Platform {
     directory: PathBuf,
     port: u16,
     copies: Vec<String>,
+    levels: BTreeSet<String>,
 }
 
 /// How it ended.
@@ -87,20 +90,32 @@ impl Platform {
         dev.process_group(0);
         let child = dev.spawn().with_context(|| format!("cannot start {}", settings.program.display()))?;
         let (program, directory) = (settings.program.clone(), directory.to_owned());
-        Ok(Self { child, program, directory, port, copies: Vec::new() })
+        Ok(Self { child, program, directory, port, copies: Vec::new(), levels: BTreeSet::new() })
     }
 
-    /// Waits until every copy follows the log.
+    /// Waits until every copy follows the log, and every shared level answers: what does not now could not be missed later.
     pub(crate) fn wait_until_ready(&mut self, stop: &Stop) -> Result<()> {
         let began = Instant::now();
         let is_ready = stop.until(START, || {
             self.check_running()?;
             let copies = self.processes().into_iter().filter(|process| process.kind == "copy");
             self.copies = copies.map(|process| process.name).collect();
-            Ok(status::of(self.port).is_ok_and(|status| status.is_well(&self.copies, began.elapsed())))
+            let Ok(status) = status::of(self.port) else { return Ok(false) };
+            let answered = levels::answered(&status);
+            let do_answer = !answered.is_empty() && answered.values().all(|answered| *answered);
+            self.levels = answered.into_keys().collect();
+            Ok(do_answer && status.is_well(&self.copies, began.elapsed(), status::CLOSE))
         })?;
-        let seen =
-            || status::of(self.port).map_or_else(|error| format!("{error:#}"), |status| status.shown());
+        let seen = || match status::of(self.port) {
+            Ok(status) => {
+                format!(
+                    "{}; shared levels that have answered: {:?}",
+                    status.shown(),
+                    levels::answered(&status)
+                )
+            }
+            Err(error) => format!("{error:#}"),
+        };
         ensure!(is_ready, "the platform was not ready within {START:?}: {}; {}", seen(), self.log_tail());
         Ok(())
     }
@@ -112,6 +127,11 @@ impl Platform {
     /// The names of the copies that are processes.
     pub(crate) fn copies(&self) -> &[String] {
         &self.copies
+    }
+
+    /// The names of the levels that its copies share.
+    pub(crate) fn levels(&self) -> &BTreeSet<String> {
+        &self.levels
     }
 
     /// Its processes; none while it has not said.
@@ -262,8 +282,10 @@ fn judged(report: &Value) -> Result<Judged> {
         stale_reads: count("stale_reads")?,
         false_labels: count("false_labels")?,
         lost: count("events_lost")?,
+        l2_hits: count("l2_hits")?,
     };
     ensure!(judged.committed > 0, "nothing was committed, so nothing was shown");
+    ensure!(judged.l2_hits > 0, "nothing came from the shared levels, so nothing was shown of them");
     Ok(judged)
 }
 

@@ -14,7 +14,7 @@ use super::proxy::Proxy;
 /// Enough for a small catalogue, its log and its write-ahead log, and soon full.
 const DISK_MEGABYTES: u32 = 700;
 
-/// Servers and proxies. The servers go before the disk that they may be on.
+/// Servers and proxies. The servers go before the disks that they may be on.
 pub(crate) struct Stage {
     pub(crate) postgres: Postgres,
     pub(crate) kafka: Kafka,
@@ -22,8 +22,8 @@ pub(crate) struct Stage {
     postgres_proxy: Proxy,
     kafka_proxy: Proxy,
     redis_proxy: Proxy,
-    /// Or why there is none.
-    disk: Option<Result<Disk, String>>,
+    /// Those of the servers that are to have a full one, or why there is none.
+    disks: Vec<(Engine, Result<Disk, String>)>,
     campaign: PathBuf,
 }
 
@@ -36,14 +36,17 @@ impl Stage {
         runtime: &Handle,
     ) -> Result<Self> {
         owner::inside(campaign, directory)?;
-        let full = faults.iter().find_map(|fault| match fault {
-            Fault::DiskFull(engine) => Some(*engine),
-            _ => None,
-        });
-        let mount = |_| Disk::mount(directory, "disk", DISK_MEGABYTES).map_err(|error| format!("{error:#}"));
-        let disk = full.map(mount);
-        let place = |engine| match &disk {
-            Some(Ok(disk)) if full == Some(engine) => disk.path().to_owned(),
+        let mut disks: Vec<(Engine, Result<Disk, String>)> = Vec::new();
+        for fault in faults {
+            let Fault::DiskFull(engine) = fault else { continue };
+            if disks.iter().all(|(of, _)| of != engine) {
+                let name = format!("{}-disk", engine.name().to_lowercase());
+                let disk = Disk::mount(directory, &name, DISK_MEGABYTES);
+                disks.push((*engine, disk.map_err(|error| format!("{error:#}"))));
+            }
+        }
+        let place = |engine| match disks.iter().find(|(of, _)| *of == engine) {
+            Some((_, Ok(disk))) => disk.path().to_owned(),
             _ => directory.to_owned(),
         };
         let proxies = [Proxy::open(runtime)?, Proxy::open(runtime)?, Proxy::open(runtime)?];
@@ -62,7 +65,7 @@ impl Stage {
         let redis = Redis::start_in(&place(Engine::Redis), &[("maxmemory-policy", "volatile-lru")])?;
         redis_proxy.lead_to(redis.port());
         let campaign = campaign.to_owned();
-        Ok(Self { postgres, kafka, redis, postgres_proxy, kafka_proxy, redis_proxy, disk, campaign })
+        Ok(Self { postgres, kafka, redis, postgres_proxy, kafka_proxy, redis_proxy, disks, campaign })
     }
 
     /// How clients reach them: `--postgres`, `--kafka` and `--redis`, each by way of its proxy.
@@ -82,12 +85,12 @@ impl Stage {
         }
     }
 
-    /// The disk, or why there is none.
-    pub(crate) fn disk(&self) -> Result<&Disk, String> {
-        match &self.disk {
-            Some(Ok(disk)) => Ok(disk),
-            Some(Err(why)) => Err(why.clone()),
-            None => Err("this run has no disk of its own".to_owned()),
+    /// The server's own disk, or why there is none.
+    pub(crate) fn disk(&self, of: Engine) -> Result<&Disk, String> {
+        match self.disks.iter().find(|(engine, _)| *engine == of) {
+            Some((_, Ok(disk))) => Ok(disk),
+            Some((_, Err(why))) => Err(why.clone()),
+            None => Err(format!("{} has no disk of its own in this run", of.name())),
         }
     }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::fault::{Fault, NOT_BUILT};
+use super::plan::Episode;
 
 /// What became of one fault.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,8 +18,8 @@ pub(crate) enum End {
     Missed(String),
     /// It could not be injected, or did nothing: then it proves nothing, which is no better.
     Failed(String),
-    /// This machine does not permit it.
-    NotPermitted(String),
+    /// It was not tried, and why: the machine does not permit it, or there was no time. Nothing is shown by that, good or bad.
+    NotRun(String),
 }
 
 /// What the checker said of a run.
@@ -29,6 +30,8 @@ pub(crate) struct Judged {
     pub(crate) stale_reads: u64,
     pub(crate) false_labels: u64,
     pub(crate) lost: u64,
+    /// Answers that came from the shared levels: none, and nothing is shown of them.
+    pub(crate) l2_hits: u64,
 }
 
 /// One run of the platform.
@@ -45,12 +48,29 @@ pub(crate) struct Outcome {
 }
 
 impl Outcome {
+    /// One that was not even started.
+    pub(crate) fn not_run(episode: &Episode, why: &str) -> Self {
+        let end = |fault: &Fault| (*fault, End::NotRun(why.to_owned()));
+        Self {
+            name: episode.name,
+            ends: episode.faults.iter().take(episode.first).map(end).collect(),
+            judged: Judged::default(),
+            problems: Vec::new(),
+            kept: None,
+            took: Duration::ZERO,
+        }
+    }
+
+    fn was_started(&self) -> bool {
+        !self.took.is_zero()
+    }
+
     /// Whether there is nothing to complain about.
     pub(crate) fn is_good(&self) -> bool {
         let Judged { violations, stale_reads, false_labels, lost, .. } = self.judged;
         self.problems.is_empty()
             && violations + stale_reads + false_labels + lost == 0
-            && self.ends.iter().all(|(_, end)| matches!(end, End::Recovered(_) | End::NotPermitted(_)))
+            && self.ends.iter().all(|(_, end)| matches!(end, End::Recovered(_) | End::NotRun(_)))
     }
 
     fn has_run(&self) -> bool {
@@ -64,7 +84,7 @@ struct Row {
     recoveries: Vec<Duration>,
     missed: u64,
     failed: u64,
-    not_permitted: Option<String>,
+    not_run: Option<String>,
     /// Of the runs that it was in: which of a run's faults is to blame, the table cannot know.
     violations: u64,
     lost: u64,
@@ -75,6 +95,35 @@ pub(crate) fn is_good(outcomes: &[Outcome]) -> bool {
     outcomes.iter().any(Outcome::has_run) && outcomes.iter().all(Outcome::is_good)
 }
 
+/// The names of the faults that were not run at all: what a good campaign says nothing about.
+pub(crate) fn not_run(outcomes: &[Outcome]) -> Vec<&'static str> {
+    let none = |row: &Row| row.times() == 0;
+    rows(outcomes).iter().filter(|row| none(row)).map(|row| row.name).collect()
+}
+
+/// All of it in one or two lines: what was not run is said in the same breath as that the rest is good.
+pub(crate) fn summary(outcomes: &[Outcome]) -> String {
+    let not_run = not_run(outcomes);
+    let (verdict, left) = match (is_good(outcomes), not_run.len()) {
+        (false, _) => ("NOT GOOD: see above".to_owned(), not_run),
+        (true, 0) => ("good: nothing was broken, lost or missed".to_owned(), not_run),
+        (true, left) => {
+            let all = rows(outcomes).len();
+            (
+                format!(
+                    "good as far as it went, {} faults of {all}: nothing was broken, lost or missed",
+                    all - left
+                ),
+                not_run,
+            )
+        }
+    };
+    if left.is_empty() {
+        return verdict;
+    }
+    format!("{verdict}\nnothing is said about {}: not run, see above", left.join(", "))
+}
+
 /// The table and what is wrong, in sentences.
 pub(crate) fn text(outcomes: &[Outcome]) -> String {
     let mut text = format!(
@@ -82,7 +131,7 @@ pub(crate) fn text(outcomes: &[Outcome]) -> String {
         "fault", "times", "recovery p50", "max", "missed", "violations", "lost"
     );
     for row in rows(outcomes) {
-        let _ = match &row.not_permitted {
+        let _ = match &row.not_run {
             Some(why) if row.times() == 0 => writeln!(text, "{:<20} not run: {why}", row.name),
             _ => writeln!(
                 text,
@@ -117,13 +166,13 @@ pub(crate) fn json(outcomes: &[Outcome], seed: u64) -> Value {
             "recovery_ms_max": millis(row.recoveries.last()),
             "missed": row.missed,
             "failed": row.failed,
-            "not_permitted": row.not_permitted,
+            "not_run": row.not_run,
             "violations": row.violations,
             "lost": row.lost,
         })
     };
     let run = |outcome: &Outcome| {
-        let Judged { committed, violations, stale_reads, false_labels, lost } = outcome.judged;
+        let Judged { committed, violations, stale_reads, false_labels, lost, l2_hits } = outcome.judged;
         json!({
             "run": outcome.name,
             "ok": outcome.is_good(),
@@ -134,6 +183,7 @@ pub(crate) fn json(outcomes: &[Outcome], seed: u64) -> Value {
             "stale_reads": stale_reads,
             "false_labels": false_labels,
             "lost": lost,
+            "l2_hits": l2_hits,
             "problems": outcome.problems,
             "kept": outcome.kept,
         })
@@ -142,6 +192,7 @@ pub(crate) fn json(outcomes: &[Outcome], seed: u64) -> Value {
         "ok": is_good(outcomes),
         "seed": seed,
         "faults": rows(outcomes).into_iter().map(row).collect::<Vec<_>>(),
+        "not_run": not_run(outcomes),
         "not_built": NOT_BUILT.iter().map(|(name, _)| name).collect::<Vec<_>>(),
         "runs": outcomes.iter().map(run).collect::<Vec<_>>(),
     })
@@ -153,7 +204,7 @@ pub(crate) fn said(end: &End) -> String {
         End::Recovered(after) => format!("recovered in {}", seconds(Some(after))),
         End::Missed(seen) => format!("NOT RECOVERED: {seen}"),
         End::Failed(why) => format!("FAILED: {why}"),
-        End::NotPermitted(why) => format!("not run: {why}"),
+        End::NotRun(why) => format!("not run: {why}"),
     }
 }
 
@@ -165,7 +216,7 @@ fn rows(outcomes: &[Outcome]) -> Vec<Row> {
             recoveries: Vec::new(),
             missed: 0,
             failed: 0,
-            not_permitted: None,
+            not_run: None,
             violations: 0,
             lost: 0,
         };
@@ -177,7 +228,7 @@ fn rows(outcomes: &[Outcome]) -> Vec<Row> {
                     End::Recovered(after) => row.recoveries.push(*after),
                     End::Missed(_) => row.missed += 1,
                     End::Failed(_) => row.failed += 1,
-                    End::NotPermitted(why) => row.not_permitted = Some(why.clone()),
+                    End::NotRun(why) => row.not_run = Some(why.clone()),
                 }
             }
             if !ends.is_empty() {
@@ -201,10 +252,13 @@ impl Row {
 }
 
 fn outcome_text(outcome: &Outcome) -> String {
-    let Judged { committed, violations, stale_reads, false_labels, lost } = outcome.judged;
+    if !outcome.was_started() {
+        return format!("run {:<14} not run: no time was left\n", outcome.name);
+    }
+    let Judged { committed, violations, stale_reads, false_labels, lost, l2_hits } = outcome.judged;
     let mut text = format!(
         "run {:<14} {}: {committed} committed, {violations} violations, {stale_reads} stale reads, {false_labels} false \
-         labels, {lost} lost, {} s\n",
+         labels, {lost} lost, {l2_hits} answers from shared levels, {} s\n",
         outcome.name,
         if outcome.is_good() { "good" } else { "BAD" },
         outcome.took.as_secs()
@@ -248,7 +302,7 @@ mod tests {
     #[test]
     fn nothing_run_is_no_success() {
         assert!(!is_good(&[]));
-        let disk = (Fault::DiskFull(Engine::Kafka), End::NotPermitted("no rights".into()));
+        let disk = (Fault::DiskFull(Engine::Kafka), End::NotRun("no rights".into()));
         assert!(!is_good(&[outcome(std::slice::from_ref(&disk))]));
         assert!(!is_good(&[outcome(&[])]));
         let mut idle = outcome(&[(Fault::KillCopy, after(1))]);
@@ -279,6 +333,35 @@ mod tests {
     }
 
     #[test]
+    fn what_there_was_no_time_for_is_named_and_shows_nothing() {
+        let faults = vec![Fault::Flush, Fault::Evict, Fault::Flush];
+        let episode = Episode { name: "servers", faults, first: 2, until: Duration::ZERO };
+        let skipped = Outcome::not_run(&episode, "no time was left");
+        assert!(!is_good(std::slice::from_ref(&skipped)));
+        let cut_short = outcome(&[
+            (Fault::KillCopy, after(1)),
+            (Fault::KillLeader, End::NotRun("no time was left".into())),
+        ]);
+        let all = [cut_short, skipped];
+        assert!(is_good(&all));
+        assert_eq!(not_run(&all), ["relay-kill", "redis-flush", "redis-evict"]);
+        let text = text(&all);
+        for name in ["relay-kill", "redis-flush", "redis-evict"] {
+            let line = text.lines().find(|line| line.starts_with(name)).unwrap();
+            assert!(line.ends_with("not run: no time was left"), "{text}");
+        }
+        assert!(
+            text.contains("run servers        not run") && !text.contains("servers        good"),
+            "{text}"
+        );
+        let summary = summary(&all);
+        assert!(!summary.starts_with("good:"), "{summary}");
+        assert!(summary.ends_with("relay-kill, redis-flush, redis-evict: not run, see above"), "{summary}");
+        assert_eq!(json(&all, 1)["faults"][0]["times"], 0);
+        assert_eq!(json(&all, 1)["not_run"], serde_json::json!(["relay-kill", "redis-flush", "redis-evict"]));
+    }
+
+    #[test]
     fn the_table_adds_up_over_runs() {
         let mut first = outcome(&[(Fault::KillLeader, after(9)), (Fault::KillLeader, after(1))]);
         first.judged.lost = 3;
@@ -286,7 +369,7 @@ mod tests {
         let second = outcome(&[
             (Fault::KillLeader, after(2)),
             (Fault::KillCopy, End::Missed("behind: copy-1 70.0 s".into())),
-            (Fault::DiskFull(Engine::Kafka), End::NotPermitted("no rights".into())),
+            (Fault::DiskFull(Engine::Kafka), End::NotRun("no rights".into())),
         ]);
         let text = text(&[first, second]);
         let line = |start: &str| {

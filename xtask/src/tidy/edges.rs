@@ -30,8 +30,8 @@ const TESTS_MAY_USE: &[(&str, &[&str])] = &[
     ("tidings-postgres", &["tidings-testkit", "services"]),
     // A view of two levels over a real server.
     ("tidings-redis", &["tidings", "tidings-testkit", "services"]),
-    ("tidings-sqlite", &["tidings-testkit"]),
-    ("tidings-sqlx", &["tidings-testkit", "tidings-sqlite"]),
+    ("tidings-sqlite", &["tidings-testkit", "services"]),
+    ("tidings-sqlx", &["tidings-testkit", "tidings-postgres", "tidings-sqlite", "services"]),
     ("tidings-kafka", &["tidings", "tidings-testkit", "services"]),
 ];
 

@@ -118,8 +118,8 @@ codes! {
     DATABASE_PRIVILEGE = "TD5003", Setup, "grant it tidings_writer (to publish) or tidings_relay and REPLICATION (to relay)";
     /// A server that does not write what logical decoding needs.
     WAL_LEVEL = "TD5004", Setup, "set wal_level = logical and restart the server, or have the relay claim rows instead";
-    /// A slot or a lease that another relay holds.
-    SLOT_IN_USE = "TD5005", Retry, "nothing if another relay leads: this one takes over when it ends; else end the session that holds it";
+    /// A slot that another session reads.
+    SLOT_IN_USE = "TD5005", Retry, "end the session that reads it, unless it is one of a relay that has just ended; it is retried by itself";
     /// A replication slot that is gone or was invalidated.
     SLOT_LOST = "TD5006", Retry, "nothing: the rows since are read from the table; raise max_slot_wal_keep_size if it happens again";
     /// No replication slot left.
@@ -134,6 +134,8 @@ codes! {
     SERVER_TOO_OLD = "TD5011", Setup, "upgrade the server to PostgreSQL 14 or newer";
     /// A standby where the primary is needed.
     DATABASE_STANDBY = "TD5012", Retry, "give the address of the primary, or one that follows it";
+    /// A lease that another relay holds.
+    LEASE_TAKEN = "TD5013", Retry, "nothing: this relay takes over when that one ends";
     /// No Kafka broker answers.
     KAFKA_UNREACHABLE = "TD6001", Retry, "check the broker addresses and that the brokers run; it is retried by itself";
     /// A Kafka partition that cannot be written or read just now.

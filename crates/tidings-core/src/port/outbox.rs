@@ -28,7 +28,7 @@ pub struct Scan {
     pub rows: Vec<Pending>,
     /// Whether everything committed before [`Scan::time`] is in `rows` or was before the cursor.
     pub complete: bool,
-    /// The source's clock, read before the scan began.
+    /// The source's clock, read before it was looked what is committed. Only a complete scan vouches for it.
     pub time: Time,
 }
 

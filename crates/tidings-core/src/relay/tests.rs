@@ -73,6 +73,44 @@ fn a_mark_is_never_sent_while_rows_are_left() {
     );
 }
 
+fn marks(relay: &Relay) -> usize {
+    relay.batch().iter().filter(|append| matches!(append.record, Record::Mark(_))).count()
+}
+
+#[test]
+fn rows_do_not_wait_for_marks_that_are_not_due() {
+    let mut relay = started();
+    relay.on(ms(1), 0, scan(vec![row(6)], true));
+    assert_eq!(marks(&relay), 2, "the first");
+    relay.on(ms(2), 0, Input::Done);
+    relay.on(ms(3), 0, Input::Done);
+    assert!(matches!(relay.on(ms(4), 0, scan(vec![row(7)], true)), Action::Append));
+    assert_eq!((relay.batch().len(), marks(&relay)), (1, 0));
+    let Action::Wait { at_most, .. } = relay.on(ms(5), 0, Input::Done) else { panic!("caught up") };
+    assert_eq!(at_most, ms(95), "until 100 after the first");
+    relay.on(ms(101), 0, Input::Done);
+    assert!(matches!(relay.on(ms(101), 0, scan(vec![row(8)], true)), Action::Append));
+    assert_eq!((relay.batch().len(), marks(&relay)), (3, 2), "due, whether there are rows or not");
+}
+
+#[test]
+fn the_last_rows_of_a_drain_have_their_marks() {
+    for rows in [vec![], vec![row(8)]] {
+        let mut relay = started();
+        relay.on(ms(1), 0, scan(vec![row(6)], true));
+        relay.on(ms(2), 0, Input::Done);
+        relay.on(ms(3), 0, Input::Done);
+        relay.on(ms(4), 0, scan(vec![row(7)], true));
+        assert_eq!(marks(&relay), 0);
+        relay.drain();
+        assert!(matches!(relay.on(ms(5), 0, Input::Done), Action::Scan { .. }));
+        assert!(matches!(relay.on(ms(6), 0, scan(rows, true)), Action::Append));
+        assert_eq!(marks(&relay), 2);
+        assert!(matches!(relay.on(ms(7), 0, Input::Done), Action::Acknowledge(_)));
+        assert!(matches!(relay.on(ms(8), 0, Input::Done), Action::Drained));
+    }
+}
+
 #[test]
 fn marks_carry_the_time_from_before_the_scan_to_every_partition() {
     let mut relay = started();

@@ -67,36 +67,55 @@ impl Ground {
     }
 }
 
-/// A bounded memory of places. What is forgotten is taken to be as new as the newest that was.
-#[derive(Debug, Clone)]
-pub struct Places {
-    room: usize,
-    young: BTreeMap<Fingerprint, Place>,
-    old: BTreeMap<Fingerprint, Place>,
-    forgotten: Place,
+/// What is noted of a key.
+pub trait Noted: Copy + Default {
+    /// This, and after it that.
+    #[must_use]
+    fn then(self, later: Self) -> Self;
+
+    /// What is left of it for every key when it is no longer known which one it was noted of.
+    #[must_use]
+    fn of_any(self) -> Self {
+        self
+    }
 }
 
-impl Places {
+impl Noted for Place {
+    fn then(self, later: Self) -> Self {
+        self.or_later(later)
+    }
+}
+
+/// A bounded memory of places. What is forgotten is taken to be as new as the newest that was.
+#[derive(Debug, Clone)]
+pub struct Places<P = Place> {
+    room: usize,
+    young: BTreeMap<Fingerprint, P>,
+    old: BTreeMap<Fingerprint, P>,
+    forgotten: P,
+}
+
+impl<P: Noted> Places<P> {
     /// Remembers so many, and at most twice as many.
     #[must_use]
     pub fn new(room: usize) -> Self {
         let (young, old) = (BTreeMap::new(), BTreeMap::new());
-        Self { room, young, old, forgotten: Place::default() }
+        Self { room, young, old, forgotten: P::default() }
     }
 
     /// Something was heard or shown.
-    pub fn note(&mut self, key: Fingerprint, place: Place) {
-        let place = self.of(key).or_later(place);
+    pub fn note(&mut self, key: Fingerprint, place: P) {
+        let place = self.of(key).then(place);
         self.young.insert(key, place);
         if self.young.len() >= self.room {
             let forgotten = std::mem::replace(&mut self.old, std::mem::take(&mut self.young));
-            self.forgotten = forgotten.into_values().fold(self.forgotten, Place::or_later);
+            self.forgotten = forgotten.into_values().fold(self.forgotten, |all, one| all.then(one).of_any());
         }
     }
 
     /// How new it may be.
     #[must_use]
-    pub fn of(&self, key: Fingerprint) -> Place {
+    pub fn of(&self, key: Fingerprint) -> P {
         self.young.get(&key).or_else(|| self.old.get(&key)).copied().unwrap_or(self.forgotten)
     }
 }

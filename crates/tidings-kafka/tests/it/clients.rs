@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use tempfile::TempDir;
 use tidings_core::port::{Log, Record};
 use tidings_core::{Data, Event, Time};
 
@@ -54,14 +53,8 @@ async fn exchange(language: &str, client: impl FnOnce(&[&str]) -> String) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_python_client_reads_and_writes_events() {
     exchange("python", |arguments| {
-        let home = TempDir::new().unwrap();
-        run(Command::new("python3").args(["-m", "venv"]).arg(home.path()));
-        let python = home.path().join("bin/python");
-        run(Command::new(&python).args(["-m", "pip", "install", "--quiet", "confluent-kafka"]));
-        run(Command::new(&python)
-            .arg(clients().join("client.py"))
-            .args(arguments)
-            .env("PYTHONIOENCODING", "utf-8"))
+        let mut python = services::python(&["confluent-kafka==2.16.1"]).unwrap();
+        run(python.arg(clients().join("client.py")).args(arguments))
     })
     .await;
 }
@@ -69,25 +62,9 @@ async fn a_python_client_reads_and_writes_events() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_java_client_reads_and_writes_events() {
     exchange("java", |arguments| {
-        let jars = libraries().join("*");
-        run(Command::new("java")
-            .args(["-Dfile.encoding=UTF-8", "-Dstdout.encoding=UTF-8", "-cp"])
-            .arg(jars)
-            .arg(clients().join("Client.java"))
-            .args(arguments))
+        let libraries = ["org.apache.kafka:kafka-clients:4.4.0", "org.slf4j:slf4j-api:2.0.17"];
+        let mut java = services::java(&libraries).unwrap();
+        run(java.arg(clients().join("Client.java")).args(arguments))
     })
     .await;
-}
-
-/// Where the test servers keep Kafka's own libraries; the Java client is one of them.
-fn libraries() -> PathBuf {
-    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
-    let cache = cache.unwrap_or_else(|| Path::new(&std::env::var_os("HOME").unwrap()).join(".cache"));
-    let versions =
-        std::fs::read_dir(cache.join("tidings")).expect("Kafka was never fetched: cargo xtask services");
-    let kafka = versions.filter_map(Result::ok).map(|entry| entry.path()).filter(|path| {
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        name.starts_with("kafka-") && path.join("libs").is_dir()
-    });
-    kafka.max().expect("Kafka was never fetched: cargo xtask services").join("libs")
 }

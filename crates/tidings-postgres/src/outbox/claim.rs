@@ -1,9 +1,9 @@
 //! Reading the table: everything that has become visible since a snapshot. No gap, no order of sequences, no mark per row.
 
-use tidings_core::Result;
 use tidings_core::port::Cursor;
+use tidings_core::{Result, Time};
 
-use super::control::{ANSWER_BYTES, Batch, Control, Reading};
+use super::control::{ANSWER_BYTES, Asked, Batch, Control, Reading};
 use super::snapshot::Snapshot;
 use super::window::{Resume, Window};
 
@@ -26,6 +26,8 @@ pub(super) struct Claim {
     at: i64,
     /// Rows to ask for at once.
     rows: usize,
+    /// What comes after `at`: the server reads on while what it told before is sent.
+    asked: Option<Asked>,
 }
 
 impl Claim {
@@ -38,11 +40,12 @@ impl Claim {
             is_listed: true,
             at,
             rows: FIRST,
+            asked: None,
         }
     }
 
     /// Reads until there are `limit` rows after `after`, the window is full, or everything that was visible at some time
-    /// after the call began has been read: true.
+    /// after the call began has been read: that time.
     pub(super) async fn fill(
         &mut self,
         control: &Control,
@@ -50,23 +53,24 @@ impl Claim {
         reading: &Reading,
         after: Cursor,
         limit: usize,
-    ) -> Result<bool> {
-        let mut began_now = false;
+    ) -> Result<Option<Time>> {
+        let mut began = None;
         while window.count_after(after) < limit && !window.is_full() {
             if self.next.is_some() {
                 self.read(control, window, reading).await?;
-            } else if began_now {
-                return Ok(true);
+            } else if began.is_some() {
+                break;
             } else {
-                began_now = true;
-                self.begin(control).await?;
+                began = Some(self.begin(control).await?);
             }
         }
-        Ok(began_now && self.next.is_none())
+        Ok(began.filter(|_| self.next.is_none()))
     }
 
-    async fn begin(&mut self, control: &Control) -> Result<()> {
-        if let Some((now, last)) = control.fresh(&self.done).await? {
+    /// Looks what is visible, and returns the source's clock before that.
+    async fn begin(&mut self, control: &Control) -> Result<Time> {
+        let (time, fresh) = control.fresh(&self.done).await?;
+        if let Some((now, last)) = fresh {
             if last < self.low {
                 // The sequence was set back, or somebody wrote a place by hand: there is none to begin behind.
                 self.low = 0;
@@ -74,33 +78,42 @@ impl Claim {
             let (next, is_listed) = now.listed();
             (self.next, self.is_listed, self.at) = (Some(next), is_listed, 0);
         }
-        Ok(())
+        Ok(time)
     }
 
     async fn read(&mut self, control: &Control, window: &mut Window, reading: &Reading) -> Result<()> {
-        let Some(next) = &self.next else { return Ok(()) };
-        let places = (self.at, self.low);
-        let batch = control.batch((&self.done, next), places, self.rows, reading).await?;
-        self.take(batch, window);
+        let asked = self.asked.take().or_else(|| self.ask(control, self.at));
+        let Some(asked) = asked else { return Ok(()) };
+        let batch = asked.batch().await?;
+        self.rows = match batch.bytes() {
+            b if b >= ANSWER_BYTES => batch.count().max(1),
+            b if b < ANSWER_BYTES / 4 => (self.rows * 2).min(MOST),
+            _ => self.rows,
+        };
+        if batch.more {
+            self.asked = batch.last().and_then(|last| self.ask(control, last));
+        }
+        self.take(batch, window, reading);
         Ok(())
     }
 
-    fn take(&mut self, batch: Batch, window: &mut Window) {
-        let (count, asked) = (batch.rows.len(), self.rows);
-        for row in batch.rows {
+    /// Asks for what comes after the place `at`.
+    fn ask(&self, control: &Control, at: i64) -> Option<Asked> {
+        let next = self.next.as_ref()?;
+        Some(control.ask((&self.done, next), (at, self.low), self.rows))
+    }
+
+    fn take(&mut self, batch: Batch, window: &mut Window, reading: &Reading) {
+        let more = batch.more;
+        for row in batch.rows(reading) {
             self.at = row.seq;
             window.push(row);
             window.mark(self.resume());
         }
-        if !batch.more {
+        if !more {
             self.end();
             window.mark(self.resume());
         }
-        self.rows = match batch.bytes {
-            b if b >= ANSWER_BYTES => count.max(1),
-            b if b < ANSWER_BYTES / 4 => (asked * 2).min(MOST),
-            _ => asked,
-        };
     }
 
     fn end(&mut self) {

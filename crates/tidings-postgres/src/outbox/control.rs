@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tidings_core::{Code, Error, Result, Time};
+use tokio::task::JoinSet;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Row as Answer, Statement};
 
@@ -24,12 +25,14 @@ const FOUND: usize = row::NAMES.len();
 
 /// How often a relay that stands by looks whether the lease is free.
 const LEASE_POLL: Duration = Duration::from_millis(20);
+const ANOTHER_SINCE: &str = "another relay has led since";
 
 /// A session that holds the lease.
 #[derive(Debug)]
 pub(super) struct Control {
-    client: Client,
+    client: Arc<Client>,
     fresh: Statement,
+    horizon: Statement,
     batch: Statement,
     waiting: Statement,
     pub(super) epoch: i64,
@@ -46,7 +49,7 @@ pub(super) struct Progress {
 impl Control {
     /// Connects, waits at most `patience` for the lease, and takes over. `epoch` is that of this relay if it led before.
     ///
-    /// Errors: [`Code::SLOT_IN_USE`] while another relay leads, [`Code::FENCED`] if another one led since.
+    /// Errors: [`Code::LEASE_TAKEN`] while another relay leads, [`Code::FENCED`] if another one led since.
     pub(super) async fn open(address: &Address, epoch: i64, patience: Duration) -> Result<(Self, Progress)> {
         let client = address.connect("tidings relay", row::SESSION_RELAY).await?;
         let opened = Self::take_over(client, epoch, patience).await;
@@ -63,8 +66,12 @@ impl Control {
         crate::schema::check_version(schema)?;
         let from = Instant::now();
         while number(&client, &format!("SELECT pg_try_advisory_lock({LEASE})::int::bigint")).await? == 0 {
+            // Who has led since will not give back what this one had.
+            if epoch > 0 && number(&client, "SELECT epoch FROM tidings.relay").await? != epoch {
+                return Err(Error::new(Code::FENCED, ANOTHER_SINCE));
+            }
             if from.elapsed() >= patience {
-                return Err(Error::new(Code::SLOT_IN_USE, "another relay leads"));
+                return Err(Error::new(Code::LEASE_TAKEN, "another relay leads"));
             }
             tokio::time::sleep(LEASE_POLL).await;
         }
@@ -74,7 +81,7 @@ impl Control {
         }
         let sql = include_str!("../sql/take_over.sql");
         let row = client.query_typed_opt(sql, &[(&epoch, Type::INT8)]).await.map_err(fault)?;
-        let row = row.ok_or_else(|| Error::new(Code::FENCED, "another relay has led since"))?;
+        let row = row.ok_or_else(|| Error::new(Code::FENCED, ANOTHER_SINCE))?;
         let next: Option<&str> = row.get(3);
         let resume = Resume {
             done: Snapshot::parse(row.get(2))?,
@@ -84,44 +91,41 @@ impl Control {
         };
         let progress = Progress { position: unsigned(row.get(1)), resume };
         let fresh = client.prepare(include_str!("../sql/fresh.sql")).await.map_err(fault)?;
+        let horizon = client.prepare(include_str!("../sql/horizon.sql")).await.map_err(fault)?;
         let batch = client.prepare(include_str!("../sql/batch.sql")).await.map_err(fault)?;
         let waiting = client.prepare(include_str!("../sql/waiting.sql")).await.map_err(fault)?;
-        let version = i32::try_from(version).unwrap_or(i32::MAX);
-        Ok((Self { client, fresh, batch, waiting, epoch: row.get(0), version }, progress))
+        let (version, client) = (i32::try_from(version).unwrap_or(i32::MAX), Arc::new(client));
+        Ok((Self { client, fresh, horizon, batch, waiting, epoch: row.get(0), version }, progress))
     }
 
     pub(super) fn client(&self) -> &Client {
         &self.client
     }
 
-    /// The source's clock.
-    pub(super) async fn clock(&self) -> Result<Time> {
-        let sql = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint";
-        number(&self.client, sql).await.map(Time::from_micros)
-    }
-
-    /// What is visible now, and how far the log was flushed and written after that.
+    /// The source's clock, what is visible after that, and how far the log was flushed and written then.
     pub(super) async fn horizon(&self) -> Result<Horizon> {
-        let row =
-            self.client.query_typed_one(include_str!("../sql/horizon.sql"), &[]).await.map_err(fault)?;
+        let row = self.client.query_one(&self.horizon, &[]).await.map_err(fault)?;
+        let time = Time::from_micros(row.get(4));
         let now = Now { snapshot: Snapshot::parse(row.get(0))?, next_id: unsigned(row.get(3)) };
-        Ok(Horizon { now, flushed: unsigned(row.get(1)), written: unsigned(row.get(2)) })
+        Ok(Horizon { time, now, flushed: unsigned(row.get(1)), written: unsigned(row.get(2)) })
     }
 
-    /// What is visible now, if there are rows that were not in `done`; and the last place that was taken in the table.
+    /// The source's clock; what is visible after that, if there are rows that were not in `done`; and the last place that
+    /// was taken in the table.
     /// Everything that is visible is durable when this returns: what could still un-happen must not be published.
     ///
     /// Errors: [`Code::FENCED`] if another relay has taken over.
-    pub(super) async fn fresh(&self, done: &Snapshot) -> Result<Option<(Now, i64)>> {
+    pub(super) async fn fresh(&self, done: &Snapshot) -> Result<(Time, Option<(Now, i64)>)> {
         let row = self.client.query_one(&self.fresh, &[&&*done.text]).await.map_err(fault)?;
+        let time = Time::from_micros(row.get(5));
         if !row.get::<_, bool>(2) {
-            return Ok(None);
+            return Ok((time, None));
         }
         if !row.get::<_, bool>(4) {
             self.flush().await?;
         }
         let now = Now { snapshot: Snapshot::parse(row.get(0))?, next_id: unsigned(row.get(1)) };
-        Ok(Some((now, row.get(3))))
+        Ok((time, Some((now, row.get(3)))))
     }
 
     async fn flush(&self) -> Result<()> {
@@ -130,19 +134,24 @@ impl Control {
         if flushed.is_empty() { Err(taken_over()) } else { Ok(()) }
     }
 
-    /// Rows that are visible in `next` and were not in `done`, oldest first, after the place `at`; and after the place
-    /// `low`, but for those of transactions that ran at `done`.
-    pub(super) async fn batch(
+    /// Asks for the rows that are visible in `next` and were not in `done`, oldest first, after the place `at`; and after
+    /// the place `low`, but for those of transactions that ran at `done`.
+    pub(super) fn ask(
         &self,
         (done, next): (&Snapshot, &Snapshot),
         (at, low): (i64, i64),
         limit: usize,
-        reading: &Reading,
-    ) -> Result<Batch> {
-        let parameters: [&(dyn ToSql + Sync); 6] =
-            [&&*done.text, &&*next.text, &at, &low, &signed(limit), &signed(ANSWER_BYTES)];
-        let found = self.client.query(&self.batch, &parameters).await.map_err(fault)?;
-        Ok(Batch::new(&found, limit, reading))
+    ) -> Asked {
+        let (client, batch) = (self.client.clone(), self.batch.clone());
+        let (done, next) = (done.text.clone(), next.text.clone());
+        let mut answer = JoinSet::new();
+        // A task of its own: an answer that nobody takes would hold up all that come after it.
+        answer.spawn(async move {
+            let parameters: [&(dyn ToSql + Sync); 6] =
+                [&&*done, &&*next, &at, &low, &signed(limit), &signed(ANSWER_BYTES)];
+            client.query(&batch, &parameters).await
+        });
+        Asked { answer, limit }
     }
 
     /// The next transaction id to be given: every transaction that has one has a lower one.
@@ -192,23 +201,62 @@ impl Control {
     }
 }
 
+/// Rows that were asked for. Nobody waits for the answer once this is gone.
+#[derive(Debug)]
+pub(super) struct Asked {
+    answer: JoinSet<std::result::Result<Vec<Answer>, tokio_postgres::Error>>,
+    limit: usize,
+}
+
+impl Asked {
+    pub(super) async fn batch(mut self) -> Result<Batch> {
+        match self.answer.join_next().await {
+            Some(Ok(answers)) => Ok(Batch::new(answers.map_err(fault)?, self.limit)),
+            Some(Err(e)) => {
+                Err(Error::new(Code::DEFECT, "a question to the server was not asked").because(e))
+            }
+            None => Err(Error::new(Code::DEFECT, "a question to the server was not asked")),
+        }
+    }
+}
+
 /// Rows of one answer.
 pub(super) struct Batch {
-    pub(super) rows: Vec<Row>,
-    /// About how much memory they take.
-    pub(super) bytes: usize,
+    answers: Vec<Answer>,
     /// There may be more rows than these.
     pub(super) more: bool,
 }
 
 impl Batch {
     /// The server cuts an answer off that gets too large, and says how many rows it would have had.
-    fn new(answers: &[Answer], limit: usize, reading: &Reading) -> Self {
+    fn new(answers: Vec<Answer>, limit: usize) -> Self {
         let found: i64 = answers.first().map_or(0, |answer| answer.get(FOUND));
-        let rows = reading.rows(answers);
-        let bytes = rows.iter().map(|row| row.bytes).sum();
-        let more = found >= signed(limit) || found > signed(rows.len());
-        Self { rows, bytes, more }
+        let more = found >= signed(limit) || found > signed(answers.len());
+        Self { answers, more }
+    }
+
+    pub(super) fn count(&self) -> usize {
+        self.answers.len()
+    }
+
+    /// About how much memory the rows take.
+    pub(super) fn bytes(&self) -> usize {
+        self.answers.iter().map(|answer| row::BESIDES + answer.raw_size_bytes()).sum()
+    }
+
+    /// The place of the last one.
+    pub(super) fn last(&self) -> Option<i64> {
+        self.answers.last()?.get::<_, Option<&str>>(0)?.parse().ok()
+    }
+
+    pub(super) fn rows(self, reading: &Reading) -> impl Iterator<Item = Row> {
+        self.answers.into_iter().map(|answer| {
+            let mut columns: Columns<'_> = [None; row::NAMES.len()];
+            for (at, column) in columns.iter_mut().enumerate() {
+                *column = answer.get(at);
+            }
+            reading.row(&columns, None)
+        })
     }
 }
 
@@ -235,6 +283,8 @@ impl Now {
 
 /// A moment of the source.
 pub(super) struct Horizon {
+    /// The source's clock: what was committed before it is visible.
+    pub(super) time: Time,
     /// What was visible.
     pub(super) now: Now,
     /// What was visible and durable, ended before this place in the log.
@@ -255,19 +305,6 @@ impl Reading {
     /// Reads one row. `committed` is when it was committed, if that is known better than by its own time.
     pub(super) fn row(&self, columns: &Columns<'_>, committed: Option<Time>) -> Row {
         row::row(columns, &self.source, committed, self.not_before)
-    }
-
-    fn rows(&self, found: &[Answer]) -> Vec<Row> {
-        found
-            .iter()
-            .map(|answer| {
-                let mut columns: Columns<'_> = [None; row::NAMES.len()];
-                for (at, column) in columns.iter_mut().enumerate() {
-                    *column = answer.get(at);
-                }
-                self.row(&columns, None)
-            })
-            .collect()
     }
 }
 

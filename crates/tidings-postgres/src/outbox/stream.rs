@@ -51,6 +51,8 @@ pub(super) struct Stream {
     reached: i64,
     candidate: Option<Candidate>,
     looked_at: Instant,
+    /// Rows came while they were waited for, and have not been handed on.
+    is_awaited: bool,
     /// What is acknowledged durably.
     saved: Option<u64>,
     confirmed_at: Instant,
@@ -126,13 +128,14 @@ impl Stream {
             reached: resume.seq,
             candidate: None,
             looked_at: Instant::now(),
+            is_awaited: false,
             saved: from,
             confirmed_at: Instant::now(),
         })
     }
 
-    /// Reads into the window, at least until there are `limit` rows after `after`, or everything that was visible before
-    /// the call has been read: true.
+    /// Reads into the window, at least until there are `limit` rows after `after`, or everything has been read that was
+    /// visible at some time after the call began: that time. After a wait that ended with rows, only what has come.
     pub(super) async fn fill(
         &mut self,
         control: &Control,
@@ -140,39 +143,49 @@ impl Stream {
         reading: &Reading,
         after: Cursor,
         limit: usize,
-    ) -> Result<bool> {
-        if let Some(complete) = self.catch_up(control, window, reading, after, limit).await? {
-            return Ok(complete);
+    ) -> Result<Option<Time>> {
+        if self.is_catching_up() {
+            let complete = self.catch_up(control, window, reading, after, limit).await?;
+            if self.is_catching_up() {
+                return Ok(complete);
+            }
         }
-        self.pump(window, reading, after, limit, Until::Empty).await?;
+        let is_awaited = std::mem::take(&mut self.is_awaited);
+        let came = self.pump(window, reading, after, limit, Until::Empty).await?;
         let there = window.count_after(after);
         if there >= limit || window.is_full() || there >= MANY {
             // Where there is always more, nothing is ever complete, and what has been read must get on all the same.
             if self.candidate.is_none() && self.looked_at.elapsed() >= LOOK {
                 self.look(control).await?;
             }
-            return Ok(false);
+            return Ok(None);
         }
-        let flushed = self.look(control).await?;
+        // What was waited for need not wait for the answer whether it is all, too: it is committed, and in its order. The
+        // next scan asks, so marks are late by one append at most. Had the queue been full, there would be more behind it,
+        // and few rows at a time would never catch up.
+        if is_awaited && there > 0 && came < MESSAGES && self.inside.is_none() {
+            return Ok(None);
+        }
+        let (time, flushed) = self.look(control).await?;
         let until = Until::Progress(flushed, Instant::now() + Duration::from_secs(1));
         self.pump(window, reading, after, limit, until).await?;
-        Ok(self.progress >= flushed && self.inside.is_none())
+        Ok((self.progress >= flushed && self.inside.is_none()).then_some(time))
     }
 
-    /// Sees what is visible, for later, and returns how far the log was flushed after that.
-    async fn look(&mut self, control: &Control) -> Result<u64> {
+    /// Sees what is visible, for later, and returns the source's clock and how far the log was flushed after that.
+    async fn look(&mut self, control: &Control) -> Result<(Time, u64)> {
         // Before the snapshot, so that it is a place that was taken before.
         let reached = self.reached;
-        let Horizon { now, flushed, written } = control.horizon().await?;
+        let Horizon { time, now, flushed, written } = control.horizon().await?;
         self.looked_at = Instant::now();
         if self.candidate.is_none() {
             let (snapshot, is_listed) = now.listed();
             self.candidate = Some(Candidate { snapshot, is_listed, low: reached, written });
         }
-        Ok(flushed)
+        Ok((time, flushed))
     }
 
-    /// Reads the table; `None` once the stream has taken over, else whether everything was read that was visible.
+    /// Reads the table, until the stream can take over; the time is when everything was visible that has been read.
     async fn catch_up(
         &mut self,
         control: &Control,
@@ -180,14 +193,14 @@ impl Stream {
         reading: &Reading,
         after: Cursor,
         limit: usize,
-    ) -> Result<Option<bool>> {
+    ) -> Result<Option<Time>> {
         let Some(CatchUp { claim, until }) = &mut self.catching_up else { return Ok(None) };
         // Taken before the table is read for the last time, so all that it sees will have been read.
         let reached = claim.reached();
         let before = control.horizon().await?.now;
         let complete = claim.fill(control, window, reading, after, limit).await?;
-        if !complete || before.oldest() < *until {
-            return Ok(Some(complete));
+        if complete.is_none() || before.oldest() < *until {
+            return Ok(complete);
         }
         self.reached = claim.reached();
         let (seen, is_listed) = before.listed();
@@ -195,7 +208,7 @@ impl Stream {
         self.catching_up = None;
         // What ended before the slot began is visible in `seen`.
         window.mark(self.resume(self.progress));
-        Ok(None)
+        Ok(complete)
     }
 
     /// Whether rows are still read from the table: the stream has not taken over.
@@ -214,6 +227,7 @@ impl Stream {
         Resume { done: self.seen.clone(), next: None, seq: self.low, lsn: Some(lsn) }
     }
 
+    /// Returns how many messages came.
     async fn pump(
         &mut self,
         window: &mut Window,
@@ -221,23 +235,26 @@ impl Stream {
         after: Cursor,
         limit: usize,
         until: Until,
-    ) -> Result<()> {
+    ) -> Result<usize> {
+        let mut came = 0;
         while window.count_after(after) < limit && !window.is_full() {
             let event = match until {
                 Until::Empty => self.ready().await,
-                Until::Progress(place, _) if self.progress >= place && self.inside.is_none() => return Ok(()),
-                Until::Progress(_, deadline) | Until::Row(deadline) => {
+                Until::Progress(place, _) if self.progress >= place && self.inside.is_none() => break,
+                Until::Rows(_) if self.inside.is_none() && window.count_after(after) > 0 => break,
+                Until::Progress(_, deadline) | Until::Rows(deadline) => {
                     let wait = deadline.saturating_duration_since(Instant::now());
                     tokio::time::timeout(wait, self.client.recv()).await.ok()
                 }
             };
-            let Some(event) = event else { return Ok(()) };
+            let Some(event) = event else { break };
+            came += 1;
             match event.map_err(stream_fault)? {
                 Some(event) => self.on(event, window, reading)?,
                 None => return Err(Error::new(Code::DATABASE_UNREACHABLE, "the replication stream ended")),
             }
         }
-        Ok(())
+        Ok(came)
     }
 
     /// What has arrived already.
@@ -306,8 +323,9 @@ impl Stream {
         after: Cursor,
         deadline: Instant,
     ) -> Result<bool> {
-        self.pump(window, reading, after, 1, Until::Row(deadline)).await?;
-        Ok(window.is_full() || window.count_after(after) > 0)
+        self.pump(window, reading, after, MANY, Until::Rows(deadline)).await?;
+        self.is_awaited = window.count_after(after) > 0;
+        Ok(window.is_full() || self.is_awaited)
     }
 
     /// What was saved as acknowledged may be confirmed to the server.
@@ -341,6 +359,6 @@ enum Until {
     Empty,
     /// Everything up to a place in the log has been read.
     Progress(u64, Instant),
-    /// A row was read.
-    Row(Instant),
+    /// A transaction with rows was read.
+    Rows(Instant),
 }

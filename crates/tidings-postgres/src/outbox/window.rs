@@ -96,12 +96,19 @@ impl Window {
 
     /// How many rows there are after `after`.
     pub(super) fn count_after(&self, after: Cursor) -> usize {
-        self.held.len() - self.held.partition_point(|row| row.cursor <= after.0)
+        self.held.len() - self.up_to(after)
+    }
+
+    /// How many of the rows held are up to this one: their numbers have no gaps.
+    fn up_to(&self, cursor: Cursor) -> usize {
+        let before = self.held.front().map_or(0, |row| row.cursor - 1);
+        usize::try_from(cursor.0.saturating_sub(before))
+            .map_or(self.held.len(), |count| count.min(self.held.len()))
     }
 
     /// The rows after `after`, and whether those are all.
     pub(super) fn after(&self, after: Cursor, limit: usize) -> (Vec<Pending>, bool) {
-        let from = self.held.partition_point(|row| row.cursor <= after.0);
+        let from = self.up_to(after);
         let (mut rows, mut bytes) = (Vec::new(), 0);
         for held in self.held.range(from..) {
             if rows.len() == limit || bytes >= SCAN_BYTES {

@@ -8,7 +8,9 @@
 --
 -- Transactions that ran at $1 can have rows anywhere: each is looked up by its id. All others have theirs after $4. Both
 -- are read in the order of an index that begins where the answer begins, so that an answer costs what it brings, however
--- much there is before and after. "IS TRUE": never by the index of ids, which would have to be sorted.
+-- much there is before and after. That leaves the planner no choice, whatever the statistics say: with "xid =", the order
+-- of seq could come from its own index as well, through all rows of all others; "IS TRUE": never by the index of ids, which
+-- would have to be sorted.
 SELECT o.seq::text, o.id::text, o.xid::text, o.aggregatetype, o.aggregateid, o.type, o.timeline::text, o.version::text,
     o.time::text, o.effectivefrom::text, o.effectiveuntil::text, o.traceparent, o.contenttype, o.payload::text, o.body::text,
     o.found
@@ -19,7 +21,9 @@ FROM (
     FROM (
         SELECT * FROM (
             SELECT late.* FROM pg_snapshot_xip($1::text::pg_snapshot) AS ran (xid) CROSS JOIN LATERAL (
-                SELECT * FROM tidings.outbox WHERE outbox.xid = ran.xid AND seq > $3 ORDER BY seq LIMIT $5
+                SELECT * FROM tidings.outbox
+                WHERE (outbox.xid, seq) > (ran.xid, $3) AND outbox.xid <= ran.xid
+                ORDER BY outbox.xid, seq LIMIT $5
             ) AS late
             WHERE pg_visible_in_snapshot(ran.xid, (SELECT $2::text::pg_snapshot))
             UNION ALL

@@ -2,9 +2,10 @@
 -- that wrote it.
 
 -- What a read has seen: every event whose place is at or before this one. To be called in the statement that reads, or
--- in its transaction if that is repeatable read. It is often less than what was seen, never more.
+-- in its transaction if that is repeatable read. It is often less than what was seen, never more:
+-- as long as a transaction that writes is open, it stays before that one. No event whose place is after newest was seen.
 -- Stable: in the snapshot of the statement that calls it.
-CREATE FUNCTION tidings.as_of(OUT timeline integer, OUT place bigint) RETURNS record
+CREATE FUNCTION tidings.as_of(OUT timeline integer, OUT place bigint, OUT newest bigint) RETURNS record
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     -- A standby cannot tell which timeline it is on; nor can a transaction that began when this server was one. Such a
@@ -13,9 +14,11 @@ BEGIN
         AND current_setting('transaction_read_only')::boolean AND NOT tidings.began_as_primary() THEN
         timeline := 0;
         place := 0;
+        newest := 0;
     ELSE
         timeline := tidings.timeline();
         place := pg_snapshot_xmin(pg_current_snapshot())::text::bigint - 1;
+        newest := pg_snapshot_xmax(pg_current_snapshot())::text::bigint - 1;
     END IF;
 END
 $$;
@@ -29,19 +32,46 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     FROM pg_control_checkpoint()
 $$;
 
+-- Whether a transaction was given this id, or a higher one. Asked of the server each time: age(xid) is fixed for the rest
+-- of a transaction by its first use, and counts from the transaction's own id once it has one.
+CREATE FUNCTION tidings.was_given(id bigint) RETURNS boolean
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    PERFORM pg_xact_status(id::text::xid8);
+    RETURN true;
+EXCEPTION WHEN invalid_parameter_value THEN
+    -- It is in the future.
+    RETURN false;
+END
+$$;
+
 -- Where the source stands: at or after everything that was committed before this call, visible or not. A commit can be
 -- told of before it is visible, so the last visible one is not enough: this is the last transaction id that was given.
--- Only of the primary.
+-- Only of the primary, and not in a snapshot from before the call: that would hide a timeline that has begun since.
 CREATE FUNCTION tidings.position(OUT timeline integer, OUT place bigint) RETURNS record
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-    ended constant xid8 := pg_snapshot_xmax(pg_current_snapshot());
+    step bigint := 1;
 BEGIN
     IF pg_is_in_recovery() THEN
         PERFORM tidings.refuse('the server is a standby; name the address of the primary', 'TD5012');
+    ELSIF current_setting('transaction_isolation') <> 'read committed' THEN
+        PERFORM tidings.refuse('the position is asked for under another isolation than read committed;'
+            || ' begin the transaction with ISOLATION LEVEL READ COMMITTED', 'TD2001');
     END IF;
     timeline := tidings.timeline();
-    -- The age of an id is counted from the next one to be given, in 32 bits.
-    place := ended::text::bigint + age(ended::xid) - 1;
+    -- In growing steps on from the last one that has ended, and in halves back: place + step is always beyond every one
+    -- that was given before this call.
+    place := pg_snapshot_xmax(pg_current_snapshot())::text::bigint - 1;
+    WHILE tidings.was_given(place + step) LOOP
+        place := place + step;
+        step := step * 2;
+    END LOOP;
+    WHILE step > 1 LOOP
+        step := step / 2;
+        IF tidings.was_given(place + step) THEN
+            place := place + step;
+        END IF;
+    END LOOP;
 END
 $$;

@@ -70,12 +70,12 @@ async fn each_trouble_with_slots_is_one_sentence() {
     client.batch_execute(&make("test_decoding")).await.unwrap();
     let named = |slot: &str| Discovery::Decode { slot: Some(slot.to_owned()) };
     let mut error = refused(&owner, named("tidings_x")).await;
-    while error.code() == Code::SLOT_IN_USE {
+    while error.code() == Code::LEASE_TAKEN {
         error = refused(&owner, named("tidings_x")).await;
     }
     assert_eq!(error.code(), Code::SLOT_FOREIGN, "{error}");
     let mut error = refused(&owner, decode()).await;
-    while error.code() == Code::SLOT_IN_USE {
+    while error.code() == Code::LEASE_TAKEN {
         error = refused(&owner, decode()).await;
     }
     assert_eq!(error.code(), Code::SLOTS_FULL, "{error}");

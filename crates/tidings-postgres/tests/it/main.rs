@@ -10,6 +10,7 @@ mod doctor;
 mod hand_over;
 mod pitfalls;
 mod positions;
+mod prompt;
 mod publishing;
 mod recovery;
 mod support;

@@ -107,7 +107,7 @@ async fn p5_a_second_relay_cannot_overtake_the_first() {
         for other in ways() {
             let hasty = Settings { patience: Duration::ZERO, ..settings(other) };
             let refused = PostgresOutbox::open(&database.address(), hasty).await.unwrap_err();
-            assert_eq!(refused.code(), Code::SLOT_IN_USE, "{refused}");
+            assert_eq!(refused.code(), Code::LEASE_TAKEN, "{refused}");
         }
     }
 }

@@ -6,7 +6,7 @@ use tidings_core::shared::AsOf;
 use tidings_core::shared::level::Source;
 use tidings_core::{Code, Timeline};
 use tidings_postgres::{PostgresSource, as_of, fault, record};
-use tokio_postgres::{Client, IsolationLevel, Transaction};
+use tokio_postgres::{Client, GenericClient, IsolationLevel, Transaction};
 
 use crate::support::{Database, decode, draft, drain, event, follow, publish, ways};
 
@@ -117,6 +117,78 @@ async fn the_source_stands_at_or_after_what_is_committed_and_not_visible_yet() {
     pair.standby.resume().unwrap();
     writing.await.unwrap();
     assert!(u64::try_from(place(&reader).await).unwrap() >= told);
+}
+
+async fn position(client: &impl GenericClient) -> i64 {
+    client.query_one("SELECT place FROM tidings.position()", &[]).await.unwrap().get(0)
+}
+
+async fn own_id(client: &impl GenericClient) -> i64 {
+    let sql = "SELECT pg_current_xact_id()::text::bigint";
+    client.query_one(sql, &[]).await.unwrap().get(0)
+}
+
+/// What the server counts the age of ids from stands still in a transaction that has used it, or has an id.
+#[tokio::test]
+async fn the_source_stands_at_what_others_commit_whatever_was_done_before_in_the_transaction() {
+    let Some(database) = Database::new().await else { return };
+    let (mut client, writer) = (database.connect().await, database.connect().await);
+    let mut ahead = database.connect().await;
+    let before = ["SELECT * FROM tidings.position()", "SELECT age('3'::xid)", "SELECT pg_current_xact_id()"];
+    for sql in before {
+        let transaction = client.transaction().await.unwrap();
+        transaction.batch_execute(sql).await.unwrap();
+        for committed in [1, 2, 7] {
+            for _ in 1..committed {
+                own_id(&writer).await;
+            }
+            let last = own_id(&writer).await;
+            assert!(position(&transaction).await >= last, "{sql}, {committed} commits");
+        }
+        // Nobody sees this one end: told of, it can be ahead of all that is visible.
+        let open = ahead.transaction().await.unwrap();
+        let given = own_id(&open).await;
+        assert!(position(&transaction).await >= given, "{sql}, not visible");
+        open.rollback().await.unwrap();
+        transaction.rollback().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn the_source_stands_at_no_more_than_was_given() {
+    if embedded_only() {
+        return;
+    }
+    // On a server of its own: nobody else is given an id.
+    let server = Postgres::start(&[("autovacuum", "off")]).unwrap();
+    let database = Database::on(&server.url()).await;
+    let mut clients = Vec::new();
+    for _ in 0..11 {
+        clients.push(database.connect().await);
+    }
+    let asking = database.connect().await;
+    let mut open = Vec::new();
+    for client in &mut clients {
+        let transaction = client.transaction().await.unwrap();
+        let given = own_id(&transaction).await;
+        open.push(transaction);
+        assert_eq!(position(&asking).await, given, "{} are open", open.len());
+    }
+}
+
+#[tokio::test]
+async fn the_source_is_not_asked_in_a_snapshot_from_before() {
+    let Some(database) = Database::new().await else { return };
+    let mut client = database.connect().await;
+    for isolation in [IsolationLevel::RepeatableRead, IsolationLevel::Serializable] {
+        let transaction = client.build_transaction().isolation_level(isolation).start().await.unwrap();
+        let refused = transaction.query("SELECT tidings.position()", &[]).await.unwrap_err();
+        assert_eq!(fault(refused).code(), Code::SETTING_INVALID);
+    }
+    let name: String = client.query_one("SELECT current_database()::text", &[]).await.unwrap().get(0);
+    let default = format!("ALTER DATABASE {name} SET default_transaction_isolation = 'repeatable read'");
+    client.batch_execute(&default).await.unwrap();
+    PostgresSource::new(&database.address()).position().await.unwrap();
 }
 
 #[tokio::test]

@@ -7,10 +7,12 @@
 //! - `relays`: for each context one that leads and one that stands by;
 //! - `copy`: a process that serves one more copy;
 //! - `shelves`: what the copies share on Redis;
+//! - `drawn`: what each copy had from them;
 //! - `wire`: what such a process did and saw, on its way here;
+//! - `patience`: how a start rides out slow servers;
 //! - `databases`: what is left on servers that were there before.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,9 +29,10 @@ use tokio::process::ChildStdout;
 use tokio::time::Instant;
 
 use super::client::Clients;
+use super::compared::Compared;
 use super::console::{Console, Estate};
 use super::history::HistoryFile;
-use super::recorder::{Beginning, Judging, Recorder};
+use super::recorder::{Beginning, COPY, Judging, Recorder};
 use super::report::{CopyEnded, Ended};
 use super::{Settings, http};
 use crate::data_dir::DataDir;
@@ -37,6 +40,8 @@ use crate::data_dir::DataDir;
 mod children;
 mod copy;
 mod databases;
+mod drawn;
+mod patience;
 mod relays;
 mod servers;
 mod shelves;
@@ -44,10 +49,13 @@ mod wire;
 
 pub(crate) use children::Seen;
 pub(crate) use copy::run as run_copy;
+pub(crate) use drawn::Drawn;
 pub(crate) use servers::Given;
 
 use children::{Children, Running};
 use copy::Front;
+use drawn::{Levels, Tally};
+use patience::{PATIENCE, persist};
 use servers::Servers;
 use shelves::Keeping;
 
@@ -56,8 +64,6 @@ use shelves::Keeping;
 pub(super) const READS_PER_S: u32 = 200;
 /// How often it is looked whether a driver has ended.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
-/// How long everything may take to come up.
-const PATIENCE: Duration = Duration::from_secs(120);
 /// How long a copy may take to catch up before it is read from all the same.
 const WARM_UP: Duration = Duration::from_secs(30);
 /// How long a consumer or a relay may take to finish what there is to do.
@@ -89,12 +95,15 @@ pub(crate) struct Spread {
     estate: Arc<World>,
     prefix: String,
     servers: Servers,
+    dir: PathBuf,
 }
 
 /// What can be seen of the processes.
 pub(crate) struct World {
     children: Children,
     recorder: Arc<Recorder>,
+    platform: Arc<Platform>,
+    dir: PathBuf,
 }
 
 /// What `/status` says.
@@ -111,6 +120,15 @@ struct CopyStatus {
     /// How old the newest mark is that this copy has applied, of the topic that is furthest behind; `null` before the
     /// first of each.
     behind_ms: Option<u64>,
+    /// What it had from the shared levels; `null` as long as it has not said.
+    shared: Option<SharedStatus>,
+}
+
+#[derive(Serialize)]
+struct SharedStatus {
+    /// How long ago this was counted.
+    age_ms: u64,
+    levels: Levels,
 }
 
 impl World {
@@ -121,9 +139,22 @@ impl World {
         let copies = self.recorder.behind().into_iter().map(|(name, behind)| CopyStatus {
             restarts: restarts(&name),
             behind_ms: behind.map(|behind| u64::try_from(behind.as_millis()).unwrap_or(u64::MAX)),
+            shared: self.tally(&name).map(|Tally { at, levels }| SharedStatus {
+                age_ms: self.recorder.now_ns().saturating_sub(at) / 1_000_000,
+                levels,
+            }),
             name: name.to_string(),
         });
         Status { copies: copies.collect(), processes }
+    }
+
+    /// What a copy last said that it had from the shared levels.
+    fn tally(&self, copy: &str) -> Option<Tally> {
+        if copy != COPY {
+            return Tally::find(&own_dir(&self.dir, copy));
+        }
+        let at = self.recorder.now_ns();
+        Some(Tally { at, levels: drawn::count(self.platform.storefront()) })
     }
 }
 
@@ -155,17 +186,7 @@ impl Spread {
             prefix: prefix.clone(),
             dir: dir.path().to_owned(),
         };
-        let started = async {
-            // The levels ask the databases where they stand: those are there before.
-            let (witness, observer, clock) = (recorder.clone(), recorder.clone(), Clock::system());
-            let parts = Parts { witness, observer, clock, levels: None };
-            Platform::prepare(&place, retail, &parts).await?;
-            let (levels, keeping) = shelves::open(&servers.redis, &prefix, &place, &log).await?;
-            let parts = Parts { levels: Some(levels), ..parts };
-            Ok::<_, Error>((Platform::start(place.clone(), retail, log.clone(), parts).await?, keeping))
-        };
-        let late = |_| Error::new(Code::STOPPING, format!("the platform did not start within {PATIENCE:?}"));
-        let (platform, keeping) = tokio::time::timeout(PATIENCE, started).await.map_err(late)??;
+        let (platform, keeping) = bring_up(&servers, &prefix, &place, retail, &log, &recorder).await?;
         let platform = Arc::new(platform);
         let children = Children::new(dir.path());
         let relays = start_relays(&children, &place, &servers.kafka, &prefix)?;
@@ -182,7 +203,12 @@ impl Spread {
             seed: settings.seed,
         };
         let copies = start_copies(&children, &front, &names, &recorder)?;
-        let estate = Arc::new(World { children, recorder: recorder.clone() });
+        let estate = Arc::new(World {
+            children,
+            recorder: recorder.clone(),
+            platform: platform.clone(),
+            dir: dir.path().to_owned(),
+        });
         let console =
             Console::new(Estate::Servers(estate.clone()), platform.clone(), recorder.clone(), settings.load);
         let server = http::Server::start(listener, platform.clone(), console.clone());
@@ -205,6 +231,7 @@ impl Spread {
             estate,
             prefix,
             servers,
+            dir: dir.path().to_owned(),
         })
     }
 
@@ -238,38 +265,36 @@ impl Spread {
         let (http_reads, http_failed) = self.clients.take().map_or((0, 0), |clients| clients.totals());
         self.console.close();
         self.server.stop(deadline).await;
-        // Until the relays have published everything, and the copy here has applied it.
-        let mut failure = self.platform.stop(DRAIN).await.err();
+        // Until the relays have published everything.
+        let mut failure = self.platform.stop_changes(DRAIN).await.err();
         for relay in self.relays {
-            failure = failure.or(relay.stop(Instant::now() + DRAIN).await.err());
+            // Longer than it takes to give up by itself: what it left behind is counted below.
+            failure = failure.or(relay.stop(Instant::now() + DRAIN + DRAIN).await.err());
         }
         // Nobody writes to the log any more: what the relays said last is applied everywhere.
         for copy in self.copies {
             failure = failure.or(copy.stop(Instant::now() + DRAIN + DRAIN).await.err());
         }
         failure = failure.or(self.keeping.into_inner().stop(DRAIN).await.err());
-        let last = async {
-            self.platform.resume_consumer().await?;
-            self.platform.stop_consumer(DRAIN).await?;
-            self.platform.left().await
-        };
-        let left = last.await.unwrap_or_else(|error| {
+        let last = compare(&self.platform, &self.recorder).await;
+        let (left, compared) = last.unwrap_or_else(|error| {
             failure.get_or_insert(error);
-            Left::default()
+            Default::default()
         });
-        if failure.is_none() && left == Left::default() {
-            let upto = self.recorder.now_ns();
-            let held = self.platform.held().await;
-            let held =
-                held.map_err(|e| Error::new(Code::DEFECT, "the copies cannot be compared").because(e))?;
-            tokio::task::block_in_place(|| self.recorder.held(held, upto));
+        let mut copies = Vec::new();
+        let mut drawn = drawn::total(&drawn::count(self.platform.storefront()));
+        let seen = self.estate.children.seen().into_iter();
+        for Seen { name, restarts, .. } in seen.filter(|seen| seen.kind == "copy") {
+            let compared = Compared::find(&own_dir(&self.dir, &name)).unwrap_or_else(|error| {
+                failure.get_or_insert(error);
+                Compared::default()
+            });
+            drawn.add(Tally::find(&own_dir(&self.dir, &name)).unwrap_or_default().total());
+            copies.push(CopyEnded { name, restarts, compared });
         }
-        let seen = self.estate.children.seen();
         let stats = self.platform.stats();
         drop((self.recorder, self.estate, self.console));
         let found = self.judging.finish().await?;
-        let copies = seen.into_iter().filter(|seen| seen.kind == "copy");
-        let copies = copies.map(|seen| CopyEnded { name: seen.name, restarts: seen.restarts }).collect();
         drop(self.platform);
         if !self.servers.are_ours() {
             databases::remove(&self.servers.postgres, &self.prefix).await;
@@ -288,10 +313,50 @@ impl Spread {
             stats,
             left,
             found,
+            compared,
             copies,
+            drawn: Some(drawn),
             failure,
         })
     }
+}
+
+/// Lets the copy in this process take in the rest, and compares it. What it cached it vouches for until its consumer begins
+/// again, which must not be before this.
+async fn compare(platform: &Platform, recorder: &Recorder) -> Result<(Left, Compared)> {
+    // There is no second attempt, and a fetch that hangs takes its time to be given up.
+    platform.stop_consumer(DRAIN + DRAIN).await?;
+    let left = platform.left().await?;
+    if left != Left::default() {
+        return Ok((left, Compared::default()));
+    }
+    let upto = recorder.now_ns();
+    let held = platform.storefront().holdings().await;
+    let held = held.map_err(|e| Error::new(Code::DEFECT, "the copies cannot be compared").because(e))?;
+    Ok((left, tokio::task::block_in_place(|| recorder.held(held, upto))))
+}
+
+/// The owners, the copy in this process, and its part in keeping the shared cache; waits for servers that are slow.
+async fn bring_up(
+    servers: &Servers,
+    prefix: &str,
+    place: &Place,
+    settings: retail::Settings,
+    log: &Arc<KafkaLog>,
+    recorder: &Arc<Recorder>,
+) -> Result<(Platform, Keeping)> {
+    let (witness, observer, clock) = (recorder.clone(), recorder.clone(), Clock::system());
+    let parts = Parts { witness, observer, clock, levels: None };
+    let deadline = Instant::now() + PATIENCE;
+    // The levels ask the databases where they stand: those are there before.
+    persist("the databases", deadline, || Platform::prepare(place, settings, &parts)).await?;
+    let opened = persist("the shared cache", deadline, || shelves::open(&servers.redis, prefix, place, log));
+    let (levels, keeping) = opened.await?;
+    let parts = Parts { levels: Some(levels), ..parts };
+    let platform = persist("the platform", deadline, || {
+        Platform::start(place.clone(), settings, log.clone(), parts.clone())
+    });
+    Ok((platform.await?, keeping))
 }
 
 /// For each context one that leads and one that stands by.
@@ -377,6 +442,6 @@ async fn until_it_knows(storefront: &Storefront) {
 }
 
 /// The directory of one process.
-fn own_dir(dir: &Path, name: &str) -> std::path::PathBuf {
+fn own_dir(dir: &Path, name: &str) -> PathBuf {
     dir.join(name)
 }

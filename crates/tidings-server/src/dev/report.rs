@@ -9,6 +9,8 @@ use tidings_core::{Code, Error, Result};
 use tidings_testkit::checker::Account;
 
 use super::Settings;
+use super::compared::Compared;
+use super::distributed::Drawn;
 use super::recorder::{COPY, Found};
 use crate::data_dir::io_fault;
 use crate::units::{self, count, ratio};
@@ -28,8 +30,12 @@ pub(crate) struct Ended {
     pub(crate) left: Left,
     pub(crate) parked_total: u64,
     pub(crate) found: Found,
+    /// How much of the copy in this process was compared in the end.
+    pub(crate) compared: Compared,
     /// Copies in processes of their own.
     pub(crate) copies: Vec<CopyEnded>,
+    /// What all copies had from the levels that they share, if they share any.
+    pub(crate) drawn: Option<Drawn>,
     pub(crate) failure: Option<Error>,
 }
 
@@ -38,6 +44,8 @@ pub(crate) struct CopyEnded {
     pub(crate) name: String,
     /// How often its process ended without being asked, and was started again.
     pub(crate) restarts: u32,
+    /// How much of it was compared in the end.
+    pub(crate) compared: Compared,
 }
 
 /// How many violations are shown.
@@ -143,6 +151,7 @@ impl Ended {
              applied   {} after the commit, half of them; 99 in 100 within {}\n\
              reads     {} judged, {:.1}% from the cache; {} over HTTP\n\
              checked   {} answers, {} marks and {} states held in the end: {} promises broken\n\
+             compared  {} in the end\n\
              honest    {} stale, {} falsely labelled, {} versions went back, {} never committed, {} events lost\n\
              left      {unpublished} unpublished, {unapplied} unapplied, {} parked\n{}",
             units::duration(self.ran),
@@ -159,6 +168,7 @@ impl Ended {
             count(counts.marks),
             count(counts.held),
             count(counts.violations()),
+            self.compared.text(),
             counts.stale_reads,
             counts.false_labels,
             counts.regressions,
@@ -182,16 +192,25 @@ impl Ended {
                     String::new()
                 };
                 format!(
-                    "{:<9} {} committed = {} applied + {} superseded + {} parked{restarts}\n",
+                    "{:<9} {} committed = {} applied + {} superseded + {} parked{restarts}; compared {}\n",
                     copy.name,
                     count(expected),
                     count(applied),
                     count(superseded),
-                    count(parked)
+                    count(parked),
+                    copy.compared.text(),
                 )
             })
             .collect();
-        copies.concat() + &self.failures()
+        let shared = self.drawn.map_or_else(String::new, |Drawn { l2_hits, l2_bypasses, l2_refused }| {
+            format!(
+                "shared    {} answers from the shared level; {} times it did not answer, {} answers not taken\n",
+                count(l2_hits),
+                count(l2_bypasses),
+                count(l2_refused)
+            )
+        });
+        copies.concat() + &shared + &self.failures()
     }
 
     fn failures(&self) -> String {
@@ -254,6 +273,13 @@ impl Ended {
                     report.insert(format!("{name}_events_superseded"), superseded.into());
                     report.insert(format!("{name}_events_parked"), parked.into());
                     report.insert(format!("{name}_restarts"), copy.restarts.into());
+                    copy.compared.add_to(&mut report, &format!("{name}_"));
+                }
+                self.compared.add_to(&mut report, "");
+                if let Some(Drawn { l2_hits, l2_bypasses, l2_refused }) = self.drawn {
+                    let all =
+                        [("l2_hits", l2_hits), ("l2_bypasses", l2_bypasses), ("l2_refused", l2_refused)];
+                    report.extend(all.map(|(what, number)| (what.to_owned(), number.into())));
                 }
                 report.extend(verdict::flat(counts));
                 report

@@ -17,6 +17,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::client::Clients;
+use super::compared::Compared;
 use super::console::{Console, Estate};
 use super::history::HistoryFile;
 use super::recorder::{Beginning, COPY, Judging, Recorder};
@@ -179,9 +180,11 @@ impl Wired {
             }
         };
         let stats = platform.stats();
-        if failure.is_none() && left == Left::default() {
-            compare_ends(&platform, &recorder, &log).await?;
-        }
+        let compared = if failure.is_none() && left == Left::default() {
+            compare_ends(&platform, &recorder, &log).await?
+        } else {
+            Compared::default()
+        };
         drop(recorder);
         let found = judging.finish().await?;
         let found_parked = survey::Survey::take(&dir, Some(&log)).await?.parked_total;
@@ -197,7 +200,9 @@ impl Wired {
             left,
             parked_total: found_parked,
             found,
+            compared,
             copies: Vec::new(),
+            drawn: None,
             failure,
         })
     }
@@ -205,15 +210,15 @@ impl Wired {
 
 /// Everything is drained: what the copies hold now is what was committed last. What was set aside is missing there,
 /// and is known to be.
-async fn compare_ends(platform: &Platform, recorder: &Recorder, log: &SqliteLog) -> Result<()> {
+async fn compare_ends(platform: &Platform, recorder: &Recorder, log: &SqliteLog) -> Result<Compared> {
     let upto = recorder.now_ns();
     let (parked, _) = log.parked(COPY, baseline::MOST_PARKED).await?;
     let parked: HashSet<_> = parked.into_iter().map(|parked| parked.event.entity.clone()).collect();
-    let held = platform.held().await;
+    let held = platform.storefront().holdings().await;
     let mut held = held.map_err(|e| Error::new(Code::DEFECT, "the copies cannot be compared").because(e))?;
-    held.retain(|held| !parked.contains(&held.entity));
-    tokio::task::block_in_place(|| recorder.held(held, upto));
-    Ok(())
+    held.modelled.retain(|held| !parked.contains(&held.entity));
+    held.cached.retain(|held| !parked.contains(&held.entity));
+    Ok(tokio::task::block_in_place(|| recorder.held(held, upto)))
 }
 
 /// What a stop that did not come to its end left, by the files.

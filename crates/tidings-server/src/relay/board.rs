@@ -253,7 +253,7 @@ impl Board {
 
 /// Whether this failure only says that it is another relay's turn.
 pub(crate) fn is_turn_of_another(error: &Error) -> bool {
-    matches!(error.code(), Code::SLOT_IN_USE | Code::FENCED)
+    matches!(error.code(), Code::LEASE_TAKEN | Code::FENCED)
 }
 
 #[cfg(test)]

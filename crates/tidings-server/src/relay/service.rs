@@ -104,7 +104,10 @@ impl<'a> Service<'a> {
             };
             match ended {
                 None => return self.drain(running).await,
-                Some(Err(error)) if is_turn_of_another(&error) => eprintln!("tidings: {error}"),
+                Some(Err(error)) if is_turn_of_another(&error) => {
+                    eprintln!("tidings: {error}");
+                    self.board.hold(false);
+                }
                 Some(ended) => return ended,
             }
         }
@@ -117,8 +120,8 @@ impl<'a> Service<'a> {
             return Ok(());
         }
         match running.stop(self.config.drain()).await {
-            // Nothing is lost: what was not acknowledged is sent again after the next start.
-            Err(error) if error.code() == Code::STOPPING => {
+            // Nothing is lost: what was not acknowledged is sent again after the next start, or by who leads now.
+            Err(error) if error.code() == Code::STOPPING || is_turn_of_another(&error) => {
                 eprintln!("tidings: {error}");
                 Ok(())
             }
@@ -128,7 +131,8 @@ impl<'a> Service<'a> {
 
     /// Waits until this relay leads.
     async fn turn(&self) -> Result<Arc<PostgresOutbox>> {
-        for attempt in 1.. {
+        let mut attempt = 0;
+        loop {
             let mut settings = self.config.source();
             settings.patience = TURN;
             let opened = Box::pin(PostgresOutbox::open(&self.address, settings)).await;
@@ -136,10 +140,12 @@ impl<'a> Service<'a> {
                 Err(error) if is_turn_of_another(error) => {
                     self.board.source.note(&Ok(()));
                     self.board.enter(Phase::StandingBy);
+                    attempt = 0;
                     TURN
                 }
                 _ => {
                     self.board.source.note(&opened);
+                    attempt += 1;
                     pause(attempt)
                 }
             };
@@ -150,7 +156,6 @@ impl<'a> Service<'a> {
                 opened => return opened,
             }
         }
-        Err(Error::new(Code::OVERLOADED, "the attempts are used up"))
     }
 
     /// Tries until it works, if it is a matter of waiting.

@@ -240,9 +240,7 @@ impl Drop for Stage {
 
 /// What `kill -9` does, to the shell and what it has started.
 fn kill(mut child: Child) {
-    let group = format!("-{}", child.id());
-    let killed = Command::new("kill").args(["-KILL", "--", &group]).status();
-    assert!(killed.is_ok_and(|status| status.success()), "it runs until it is killed");
+    services::signal_group("KILL", child.id()).unwrap();
     child.wait().unwrap();
 }
 
@@ -291,6 +289,7 @@ fn the_commands_of_the_guide_lead_from_nothing_to_two_services() {
     let steps = steps(GUIDE).unwrap();
     build_shop();
     let mut stage = Stage::set();
+    services::curl().unwrap();
     for program in ["psql", "redis-cli", "curl", "shop"] {
         assert!(has(program), "{program} is missing; the guide uses it");
     }

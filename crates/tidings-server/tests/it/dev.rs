@@ -55,6 +55,7 @@ fn a_run_under_load_is_accounted_for_to_the_last_event() {
 
 #[test]
 fn the_printed_requests_work_as_printed() {
+    services::curl().unwrap();
     let dir = tempfile::tempdir().unwrap();
     let args = ["dev", "--port", "0", "--load", "0", "--products", "50", "--data", path(dir.path())];
     let mut child = crate::support::command(&args).stdout(std::process::Stdio::piped()).spawn().unwrap();
@@ -116,7 +117,7 @@ fn a_change_is_seen_by_the_next_reader_and_on_the_console() {
     assert_eq!(dev.get("/nowhere").0, 404);
 
     // With a browser still connected.
-    let said = dev.stop("-INT");
+    let said = dev.stop("INT");
     assert_eq!(said.code, Some(0), "{said:?}");
     assert!(said.out.contains("left      0 unpublished, 0 unapplied, 0 parked"), "{said:?}");
     assert_eq!(status(dir.path())["running"], Value::Null);
@@ -159,6 +160,6 @@ fn what_was_parked_before_a_restart_is_no_surprise_after_it() {
     let (code, body) = dev.get("/products/SKU-00001?region=eu");
     assert_eq!(code, 200, "{body}");
     assert_eq!(serde_json::from_str::<Value>(&body).unwrap()["product"]["base_cents"], 1);
-    let said = dev.stop("-INT");
+    let said = dev.stop("INT");
     assert_eq!(said.code, Some(0), "its owner has the new price, and that is no invention: {said:?}");
 }

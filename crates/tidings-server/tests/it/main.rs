@@ -8,6 +8,7 @@ mod crash;
 mod deploy;
 mod dev;
 mod directory;
+mod distributed;
 mod doctored;
 mod fleet;
 mod history;

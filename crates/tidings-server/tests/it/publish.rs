@@ -100,7 +100,7 @@ fn s56_what_cannot_be_read_is_parked_with_its_reason_and_the_rest_moves_on() {
         page.contains("price/bad").then_some(page)
     });
     assert!(board.contains("TD1011"));
-    let said = dev.stop("-TERM");
+    let said = dev.stop("TERM");
     assert_eq!(said.code, Some(0), "{said:?}");
     assert!(said.out.contains("1 parked"), "{said:?}");
 }

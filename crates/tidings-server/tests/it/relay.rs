@@ -187,10 +187,13 @@ impl Relay {
         until(phase, || (self.ask("status")["phase"] == phase).then_some(()));
     }
 
+    fn signal(&self, signal: &str) {
+        services::signal(signal, self.child.id()).unwrap();
+    }
+
     /// Asks it to stop, and waits for its end.
     fn stop(mut self) -> Option<i32> {
-        let pid = self.child.id().to_string();
-        assert!(std::process::Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        self.signal("TERM");
         self.child.wait().unwrap().code()
     }
 }
@@ -248,6 +251,77 @@ fn kill_and_take_over_lose_nothing() {
     place.publish(201..=220);
     let _third = Relay::start(&config);
     assert_eq!(distinct(place.wait_for(220)), (1..=220).collect::<Vec<_>>());
+}
+
+/// Takes the lead from the relay that has it, as another relay does, and holds it for as long as this lives.
+struct Thief(#[expect(dead_code, reason = "its end is what counts")] tokio_postgres::Client);
+
+impl Thief {
+    fn steal(place: &Place) -> Self {
+        let lease = i64::from_be_bytes(*b"tidings\0");
+        let locks = |granted: bool| {
+            format!(
+                "FROM pg_locks WHERE locktype = 'advisory' AND granted = {granted} AND database =
+                 (SELECT oid FROM pg_database WHERE datname = current_database())"
+            )
+        };
+        let client = place.runtime.block_on(async {
+            let address = Address::parse(&place.url()).unwrap();
+            let (waiting, other) =
+                (address.connect("thief", "").await.unwrap(), address.connect("test", "").await.unwrap());
+            // In the queue before it is free, so that nobody who only tries is faster.
+            let stolen = tokio::spawn(async move {
+                waiting.batch_execute(&format!("SELECT pg_advisory_lock({lease})")).await.map(|()| waiting)
+            });
+            let is_queued = format!("SELECT count(*) {}", locks(false));
+            while other.query_one(&is_queued, &[]).await.unwrap().get::<_, i64>(0) == 0 {
+                assert!(!stolen.is_finished(), "nobody had the lease");
+                tokio::task::yield_now().await;
+            }
+            other.batch_execute(&format!("SELECT pg_terminate_backend(pid) {}", locks(true))).await.unwrap();
+            let stolen = stolen.await.unwrap().unwrap();
+            stolen.batch_execute("UPDATE tidings.relay SET epoch = epoch + 1").await.unwrap();
+            stolen
+        });
+        Self(client)
+    }
+}
+
+#[test]
+fn who_lost_the_lease_stands_by_and_says_so() {
+    let Some(place) = Place::new() else { return };
+    let relay = Relay::start(&place.config(&place.brokers, "[relay]\ndrain = \"1h\"\n"));
+    relay.until_phase("leading");
+    let thief = Thief::steal(&place);
+    relay.until_phase("standing-by");
+    assert_eq!(relay.ask("status")["ready"], true, "{}", relay.said());
+    place.publish(1..=20);
+    drop(thief);
+    relay.until_phase("leading");
+    assert_eq!(distinct(place.wait_for(20)), (1..=20).collect::<Vec<_>>());
+    let _thief = Thief::steal(&place);
+    relay.until_phase("standing-by");
+    // It has nothing to drain: that is for who leads.
+    assert_eq!(relay.stop(), Some(0));
+}
+
+#[test]
+fn who_is_replaced_while_it_drains_ends_well() {
+    let Some(mut place) = Place::new() else { return };
+    let broker = services::Kafka::start(&[]).unwrap();
+    place.brokers = broker.bootstrap();
+    let mut relay = Relay::start(&place.config(&place.brokers, "[relay]\ndrain = \"1h\"\n"));
+    relay.until_phase("leading");
+    place.publish(1..=5);
+    place.wait_for(5);
+    broker.pause().unwrap();
+    place.publish(6..=10);
+    relay.signal("TERM");
+    until("it drains", || relay.said().contains("draining").then_some(()));
+    let _thief = Thief::steal(&place);
+    broker.resume().unwrap();
+    assert_eq!(relay.child.wait().unwrap().code(), Some(0), "{}", relay.said());
+    assert!(relay.said().contains("TD4007"), "{}", relay.said());
 }
 
 #[test]

@@ -132,8 +132,7 @@ impl Dev {
 
     /// Asks it to stop, and waits for its last words.
     pub(crate) fn stop(mut self, signal: &str) -> Said {
-        let pid = self.child.id().to_string();
-        assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
+        services::signal(signal, self.child.id()).unwrap();
         let (mut out, mut err) = (String::new(), String::new());
         self.child.stdout.take().unwrap().read_to_string(&mut out).unwrap();
         self.child.stderr.take().unwrap().read_to_string(&mut err).unwrap();

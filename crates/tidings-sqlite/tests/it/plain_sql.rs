@@ -1,7 +1,5 @@
 //! Publishing by plain SQL: the same trigger, from SQL text and from another language with a SQLite of its own.
 
-use std::process::Command;
-
 use tidings_core::{Code, Time};
 use tidings_sqlite::fault;
 
@@ -128,14 +126,14 @@ for version, level in ((8, "FULL"), (None, "NORMAL")):
 #[tokio::test]
 async fn s68_another_language_publishes_without_a_library() {
     let service = Service::new();
-    let run = Command::new("python3").args(["-c", PYTHON]).arg(service.path()).output();
-    let output = match run {
-        Ok(output) => output,
-        Err(e) => {
-            eprintln!("NOT TESTED: publishing from another language, because python3 cannot be run: {e}");
+    let mut python = match services::python(&[]) {
+        Err(error) if services::embedded_only() => {
+            eprintln!("skipped: publishing from another language: {error}");
             return;
         }
+        python => python.unwrap(),
     };
+    let output = python.args(["-c", PYTHON]).arg(service.path()).output().unwrap();
     let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{out}{err}");
     let refusals: Vec<_> = out.lines().map(|line| line.rsplit_once(' ').unwrap().1).collect();

@@ -47,6 +47,11 @@ pub struct ViewCounts {
     pub l2_bypasses: u64,
     /// Its answers that were not taken: they were older than what is known here, or this copy knows too little to tell.
     pub l2_refused: u64,
+    /// Loads that were kept here and not offered to it: they may lack something that it has heard of. A transaction of the
+    /// source that stays open for long is the usual cause.
+    pub l2_withheld: u64,
+    /// How often the source of the shared level did not say where it stands: until it does, nothing of the level is taken.
+    pub source_failures: u64,
 }
 
 #[derive(Default)]
@@ -67,6 +72,7 @@ pub(crate) struct Counters {
     pub(crate) l2_waits: AtomicU64,
     pub(crate) l2_bypasses: AtomicU64,
     pub(crate) l2_refused: AtomicU64,
+    pub(crate) l2_withheld: AtomicU64,
 }
 
 pub(crate) fn count(counter: &AtomicU64) {
@@ -87,7 +93,7 @@ impl Counters {
         });
     }
 
-    pub(crate) fn totals(&self) -> ViewCounts {
+    pub(crate) fn totals(&self, source_failures: u64) -> ViewCounts {
         let of = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         ViewCounts {
             hits: self.hits.iter().map(|Lane(lane)| of(lane)).sum(),
@@ -106,6 +112,8 @@ impl Counters {
             l2_waits: of(&self.l2_waits),
             l2_bypasses: of(&self.l2_bypasses),
             l2_refused: of(&self.l2_refused),
+            l2_withheld: of(&self.l2_withheld),
+            source_failures,
         }
     }
 }

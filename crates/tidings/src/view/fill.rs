@@ -6,8 +6,8 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tidings_core::fence::shown::Reading;
 use tidings_core::fence::{Held, Ticket, Turn};
-use tidings_core::shared::AsOf;
 use tidings_core::shared::level::{Part, Thing};
+use tidings_core::shared::{AsOf, Seen};
 use tidings_core::{Code, Entity, Error, Region, Stamp, Time, Version, name};
 
 use crate::clock::Moment;
@@ -68,8 +68,9 @@ struct Told {
     in_step: bool,
     until: Option<Duration>,
     ends: Option<Time>,
-    /// The oldest and the newest position that was read.
-    read: Option<(AsOf, AsOf)>,
+    /// The oldest position that was read, with the least of the newest that could be in what was read; and the newest
+    /// position.
+    read: Option<(Seen, AsOf)>,
     invalid: Option<Error>,
 }
 
@@ -171,14 +172,28 @@ impl Fill {
     ///
     /// An answer that is put together from several states says it of each.
     pub fn read_at(&self, position: AsOf) {
+        self.read_present(Seen::at(position));
+    }
+
+    /// As [`Fill::read_at`], of the primary's present, in a snapshot that this load has taken after it began: never of a
+    /// standby, nor of a snapshot that was kept. `seen.most` is the newest that could be in it: for PostgreSQL, one less than
+    /// `pg_snapshot_xmax(pg_current_snapshot())`.
+    ///
+    /// As long as an older transaction is open in the source, `seen.least` stays before it. What was read with its version is
+    /// then not taken for old, and is kept in the view, though not in the shared level.
+    pub fn read_present(&self, seen: Seen) {
         let mut told = self.0.told.lock();
-        let (oldest, newest) = told.read.unwrap_or((position, position));
-        told.read = Some((oldest.min(position), newest.max(position)));
+        let (before, newest) = told.read.unwrap_or((seen, seen.least));
+        let oldest = Seen { least: before.least.min(seen.least), most: before.most.min(seen.most) };
+        told.read = Some((oldest, newest.max(seen.least)));
     }
 
     /// What is read lags, but never behind this copy: its consumer applies each batch there before it applies it here (the
     /// projection was given to the consumer before the fence). Then marks vouch for the answer as for any other; without
     /// this, one that lags and depends on something unversioned is only as good as its [`Fill::as_of`].
+    ///
+    /// Tell its time as well: a state from before this copy began to follow, or last lost track, is not vouched for. What
+    /// was shown then may have been ahead of the news, and nobody remembers it.
     pub fn in_step(&self) {
         self.0.told.lock().in_step = true;
     }
@@ -260,13 +275,15 @@ impl Fill {
         self.0.told.lock().as_of.map(|as_of| as_of.newest)
     }
 
-    /// The newest position that it has read, if it told any: for what is shown later.
+    /// The newest position that it has read, if it told any: for what is shown later. The beginning of everything tells
+    /// nothing: a standby, which has no other, reads states that are far newer.
     pub(crate) fn newest_position(&self) -> Option<AsOf> {
-        self.0.told.lock().read.map(|(_, newest)| newest)
+        let (oldest, newest) = self.0.told.lock().read?;
+        (oldest.least != AsOf::default()).then_some(newest)
     }
 
-    /// The oldest position that it has read.
-    pub(crate) fn position(&self) -> Option<AsOf> {
+    /// The oldest state that it has read.
+    pub(crate) fn oldest(&self) -> Option<Seen> {
         self.0.told.lock().read.map(|(oldest, _)| oldest)
     }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tidings_core::Error;
 use tidings_core::fence::{Fingerprint, Refusal, Shown, Ticket};
-use tidings_core::shared::Places;
+use tidings_core::shared::{Exposed, Places};
 use tokio::sync::Notify;
 
 use super::entry::Entry;
@@ -22,7 +22,7 @@ pub(crate) struct Deck<K, V> {
     flights: HashMap<K, Arc<Flight<V>>>,
     pub(crate) shown: Shown,
     /// The same by the source's positions, if there is a shared level.
-    pub(crate) exposed: Places,
+    pub(crate) exposed: Places<Exposed>,
 }
 
 impl<K, V> Default for Deck<K, V> {

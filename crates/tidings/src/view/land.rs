@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use tidings_core::fence::landing::{hindsight, is_followed, is_worth_repeating, verdict};
 use tidings_core::fence::{Held, Refusal, Tick, Turn};
-use tidings_core::shared::Place;
 use tidings_core::shared::level::{Part, Thing};
+use tidings_core::shared::{AsOf, Exposed};
 
 use super::Inner;
 use super::entry::Entry;
@@ -80,12 +80,14 @@ where
     /// shows the source behind says the most.
     fn hindsight(&self, holds: &[Hold], fill: &Fill, tick: Tick) -> Result<Tick, Refusal> {
         let (ticket, seen, in_step) = (fill.ticket(), fill.seen(), fill.is_in_step());
-        let lags = seen < ticket.started && !in_step;
+        let lags = seen < ticket.started;
         let margin = self.fence.settings().visible_within;
         let mut verdict = Ok(tick);
         for hold in holds.iter().filter(|_| self.fence.is_enforced()) {
-            // A state from before this copy began to follow, or from before news that it forgot: nobody can tell.
-            if lags && (seen < self.fence.followed_since() || self.fence.forgot_since(hold.key, seen)) {
+            // A state from before this copy began to follow: nobody can tell, even in step. What was shown before may have been
+            // ahead of what had been heard, and nobody remembers. Nor of one from before news that this copy forgot.
+            let forgot = || !in_step && self.fence.forgot_since(hold.key, seen);
+            if lags && (seen < self.fence.followed_since() || forgot()) {
                 verdict = Err(Refusal::Forgotten);
             }
             if hold.held() != Held::Unmoved {
@@ -126,7 +128,8 @@ where
             let now = self.fence.clock().elapsed();
             deck.shown.note(hash, fill.newest(), turn, now);
             if self.level.is_some() {
-                deck.exposed.note(hash, Place::of(fill.newest_position(), now));
+                // Its loader may offer it, and then it has something to be known again by.
+                deck.exposed.note(hash, Exposed::of(fill.newest_position(), None, now));
             }
             // What is shown and not kept leaves no older answer behind; of versions, floors see to that.
             if verdict.is_err() {
@@ -137,6 +140,18 @@ where
             self.cache.insert(key.clone(), entry.clone());
         }
         verdict
+    }
+
+    /// What was shown without versions, and is still what is held, is this answer of the shared level, too.
+    pub(super) fn recognise(&self, key: &K, entry: &Arc<Entry<V>>, position: Option<AsOf>, bytes: &[u8]) {
+        let (hash, deck) = self.deck(key);
+        let mut deck = deck.lock();
+        // Another may have been shown since.
+        let is_last = self.cache.peek(key).is_some_and(|held| Arc::ptr_eq(&held, entry));
+        if is_last && entry.is_unversioned() && position.is_some() {
+            let (answer, now) = (self.fence.bytes_key(bytes), self.fence.clock().elapsed());
+            deck.exposed.note(hash, Exposed::of(position, Some(answer), now));
+        }
     }
 
     /// Makes the entry visible in the place of another, unless that is no longer there.

@@ -13,6 +13,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+use tidings_core::Error;
 use tidings_core::shared::level::{Level, Source};
 
 mod ask;
@@ -54,11 +55,24 @@ impl<K, V> Shared<K, V> {
     ) -> Self {
         Self {
             level,
-            footing: Arc::new(Footing::new(source)),
+            footing: Arc::new(Footing::new(source, Box::new(|_| {}))),
             name: Box::new(name),
             encode: Box::new(encode),
             decode: Box::new(decode),
         }
+    }
+
+    /// Who is told that the source does not say where it stands, so that nothing of the level is taken: once for each cause,
+    /// until it answers again. [`ViewCounts::source_failures`](crate::ViewCounts::source_failures) counts each time.
+    #[must_use]
+    pub fn telling(mut self, tell: impl Fn(&Error) + Send + Sync + 'static) -> Self {
+        self.footing = Arc::new(self.footing.telling(Box::new(tell)));
+        self
+    }
+
+    /// How often the source did not say where it stands.
+    pub(super) fn failures(&self) -> u64 {
+        self.footing.failures()
     }
 }
 

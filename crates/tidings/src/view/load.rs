@@ -169,7 +169,7 @@ where
             let (entry, refusal) = self.land(key, loaded, holds, &fill, (is_last, behind));
             if is_last || !is_worth_repeating(refusal) {
                 if refusal.is_none() {
-                    self.offer(errand, &entry, &fill);
+                    self.offer(key, errand, &entry, &fill);
                 }
                 let (seen, ticket) = (fill.seen(), fill.ticket());
                 return Landing::Answer(Answer { entry, seen, ticket, refusal, is_promoted: false });

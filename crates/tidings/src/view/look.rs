@@ -49,6 +49,15 @@ impl<K: Hash + Eq, V> Inner<K, V> {
         if aging { Look::Aging(hit) } else { Look::Hit(hit) }
     }
 
+    /// What is kept under a key and what nothing is known against, however old it is; and whether marks of this epoch vouch
+    /// for it.
+    pub(super) fn standing(&self, key: &K) -> Option<(Arc<Entry<V>>, bool)> {
+        let entry = self.cache.peek(key)?;
+        let stands = self.fence.stands(entry.holds.as_slice(), &entry.good_at);
+        let vouched = entry.followed && entry.epoch == self.epoch.load(Ordering::Acquire);
+        stands.then_some((entry, vouched))
+    }
+
     /// Everything committed before this would have unseated the entry.
     fn known_of(&self, entry: &Entry<V>) -> Moment {
         match entry.followed {

@@ -7,8 +7,8 @@ use std::time::Duration;
 use tidings::memory::MemoryLevel;
 use tidings::{
     AsOf, BoxError, Cached, Clock, Code, Data, Entity, Error, Event, Fence, FenceSettings, Fill, Loaded,
-    Offset, Partition, Position, Region, Shared, Stamp, Time, Timeline, Topic, Truth, View, ViewBuilder,
-    Window,
+    Offset, Partition, Position, Region, Seen, Shared, Stamp, Time, Timeline, Topic, Truth, View,
+    ViewBuilder, Window,
 };
 use tidings_core::Action;
 use tidings_core::port::{Batch, Boxed, Store};
@@ -24,8 +24,13 @@ pub(crate) struct Prices {
     position: AtomicU64,
     timeline: AtomicU32,
     pub(crate) is_silent: AtomicBool,
+    /// A transaction that writes was begun before everything else, and stays open.
+    pub(crate) is_held: AtomicBool,
     pub(crate) asked: AtomicU64,
 }
+
+/// What is sure to be in a snapshot while that transaction is open.
+const HELD: u64 = 10;
 
 impl Source for Prices {
     fn position(&self) -> Boxed<'_, tidings::Result<AsOf>> {
@@ -45,6 +50,13 @@ impl Prices {
     /// What one snapshot shows.
     pub(crate) fn read(&self) -> (u64, AsOf) {
         (self.version.load(Ordering::SeqCst), self.at())
+    }
+
+    /// What that snapshot has seen: as long as an older transaction is open, no more than what was before it is sure.
+    pub(crate) fn seen(&self) -> Seen {
+        let most = self.at();
+        let least = if self.is_held.load(Ordering::SeqCst) { HELD } else { most.at };
+        Seen { least: AsOf { at: least.min(most.at), ..most }, most }
     }
 
     /// The next version, and its event.

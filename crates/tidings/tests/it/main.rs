@@ -19,6 +19,8 @@ mod regressions;
 #[cfg(test)]
 mod shared;
 #[cfg(test)]
+mod shared_behind;
+#[cfg(test)]
 mod shared_claims;
 #[cfg(test)]
 mod shared_faults;
@@ -28,6 +30,8 @@ mod shared_races;
 mod shared_shown;
 #[cfg(test)]
 mod shop;
+#[cfg(test)]
+mod standing;
 #[cfg(test)]
 mod views;
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tidings::{Clock, FenceSettings, Fill, Freshness, Path, Time};
-use tidings_core::port::Boxed;
+use tidings_core::port::{Boxed, Store};
 use tidings_core::shared::level::{Claim, Found, Key, Level, Offer, Thing, Unfilled};
 use tokio::time::Instant;
 
@@ -185,7 +185,7 @@ async fn what_is_to_be_renewed_is_not_answered_by_what_it_was_made_from() {
     assert_eq!(second.view.counts().loads, loads + 1, "past its soft time to live");
     // After an epoch, and past its time to live.
     second.fence.raise(&tidings::Entity::new("other", "1").unwrap(), crate::shop::stamp(1));
-    tidings_core::port::Store::open_epoch(&*second.fence, "a gap").await.unwrap();
+    second.fence.open_epoch("a gap").await.unwrap();
     second.mark().await;
     second.read().await;
     assert_eq!(second.view.counts().loads, loads + 2, "unverified");
@@ -221,4 +221,33 @@ async fn what_is_not_understood_is_loaded() {
     copy.begin().await;
     assert_eq!(copy.read().await.certificate().path, Path::Source);
     assert_eq!(copy.view.counts().defects, 1, "it panicked");
+}
+
+#[tokio::test]
+async fn a_source_that_does_not_say_where_it_stands_is_counted_each_time_and_said_once() {
+    let fleet = Fleet::open(Rule::On).await;
+    let told = Arc::new(parking_lot::Mutex::new(Vec::new()));
+    let shared = {
+        let told = told.clone();
+        crate::fleet::shared(fleet.level.clone(), fleet.prices.clone())
+            .telling(move |error| told.lock().push(error.code()))
+    };
+    let fence = fleet.fence(FenceSettings::default());
+    let builder = tidings::View::builder("product", &fence).truth(tidings::Truth::Push(crate::shop::BOUND));
+    let view = builder.sources([&crate::fleet::topic()]).shared(shared).build().unwrap();
+    let copy = crate::fleet::Copy { view, fence, prices: fleet.prices.clone() };
+    for outage in 1..=2 {
+        fleet.prices.is_silent.store(true, Ordering::SeqCst);
+        copy.fence.open_epoch("a gap").await.unwrap();
+        for _ in 0..3 {
+            fleet.clock.advance(Duration::from_secs(1));
+            copy.begin().await;
+        }
+        fleet.prices.is_silent.store(false, Ordering::SeqCst);
+        fleet.clock.advance(Duration::from_secs(1));
+        copy.begin().await;
+        assert_eq!(copy.view.counts().source_failures, outage * 3);
+        assert_eq!(told.lock().len() as u64, outage, "{:?}", told.lock());
+    }
+    assert!(told.lock().iter().all(|code| *code == tidings::Code::BUSY));
 }

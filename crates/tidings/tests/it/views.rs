@@ -27,7 +27,7 @@ async fn get(view: &View<String, u64>, source: &Source) -> tidings::Cached<u64> 
 }
 
 /// Applies a mark as a consumer would.
-async fn mark(shop: &Shop, topic: &Topic, time: Time) {
+pub(crate) async fn mark(shop: &Shop, topic: &Topic, time: Time) {
     let next = Position { partition: Partition { topic: topic.clone(), index: 0 }, offset: Offset(1) };
     let batch = Batch {
         consumer: "shop",
@@ -40,7 +40,7 @@ async fn mark(shop: &Shop, topic: &Topic, time: Time) {
     shop.fence.apply(batch).await.unwrap();
 }
 
-async fn begin(shop: &Shop, topic: &Topic) {
+pub(crate) async fn begin(shop: &Shop, topic: &Topic) {
     shop.fence.begin("shop", &[Partition { topic: topic.clone(), index: 0 }]).await.unwrap();
 }
 

@@ -154,6 +154,12 @@ impl ProductPage {
             .unwrap_or(Version::MAX)
     }
 
+    /// What an answer shows, be it that there is no such page: then the product is said not to exist. Which part is missing,
+    /// the answer does not tell; no owner ever takes one away.
+    pub(crate) fn shown(sku: &Sku, page: Option<&Self>) -> Result<Vec<Shown>> {
+        page.map_or_else(|| Ok(vec![Shown::absent(CONTENT, sku.as_str())?]), Self::shows)
+    }
+
     /// Each entity that the page shows, at the version it shows.
     pub fn shows(&self) -> Result<Vec<Shown>> {
         let offer = offer_id(&self.sku, self.region);

@@ -8,16 +8,19 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tidings::{Cached, Fence, Fill, Freshness, Loaded, Shared, View};
+use tidings::{Cached, Fence, Fill, Freshness, Loaded, Shared, View, ViewCounts};
 use tidings_core::shared::level::{Level, Source};
 use tidings_core::{Entity, Stamp, Time, Topic, Truth, Version};
 
+use super::held::vouched;
 use super::{Caching, Owners, ProductKey};
 use crate::catalog::{CONTENT, Content};
+use crate::digest;
 use crate::inventory::{STOCK, Stock};
-use crate::name::{Sku, offer_id};
+use crate::name::{Market, Sku, offer_id};
 use crate::pricing::{PRICE, Price};
 use crate::refusal::Result;
+use crate::witness::Shown;
 
 /// A level that copies share, for what one owner says.
 #[derive(Clone)]
@@ -68,8 +71,8 @@ impl Shelves {
             move |sku: Sku, fill| {
                 let owner = owner.clone();
                 async move {
-                    let (found, as_of) = owner.content_at(&sku).await?;
-                    as_of.into_iter().for_each(|as_of| fill.read_at(as_of));
+                    let (found, seen) = owner.content_at(&sku).await?;
+                    seen.into_iter().for_each(|seen| fill.read_present(seen));
                     Ok(part(&fill, CONTENT, sku.as_str(), found, |content| content.version))
                 }
             },
@@ -81,8 +84,8 @@ impl Shelves {
             move |key: ProductKey, fill| {
                 let owner = owner.clone();
                 async move {
-                    let (found, as_of) = owner.price_at(&key.sku, key.market).await?;
-                    as_of.into_iter().for_each(|as_of| fill.read_at(as_of));
+                    let (found, seen) = owner.price_at(&key.sku, key.market).await?;
+                    seen.into_iter().for_each(|seen| fill.read_present(seen));
                     let boundary = found.and_then(|price| price.boundary);
                     boundary.into_iter().for_each(|boundary| fill.valid_until(boundary));
                     Ok(part(&fill, PRICE, &offer_id(&key.sku, key.market), found, |price| price.version))
@@ -96,13 +99,43 @@ impl Shelves {
             move |key: ProductKey, fill| {
                 let owner = owner.clone();
                 async move {
-                    let (found, as_of) = owner.stock_at(&key.sku, key.market).await?;
-                    as_of.into_iter().for_each(|as_of| fill.read_at(as_of));
+                    let (found, seen) = owner.stock_at(&key.sku, key.market).await?;
+                    seen.into_iter().for_each(|seen| fill.read_present(seen));
                     Ok(part(&fill, STOCK, &offer_id(&key.sku, key.market), found, |stock| stock.version))
                 }
             },
         );
         Ok(Self { content: content.build()?, price: price.build()?, stock: stock.build()? })
+    }
+
+    /// What the views of the parts count.
+    pub(super) fn counts(&self) -> [(&'static str, ViewCounts); 3] {
+        [("content", self.content.counts()), ("price", self.price.counts()), ("stock", self.stock.counts())]
+    }
+
+    /// Adds what is kept of the parts of these products' pages, and how many of those nobody vouches for.
+    pub(super) fn held(&self, skus: &[Sku], held: &mut Vec<Shown>, unvouched: &mut usize) -> Result<()> {
+        for sku in skus {
+            let found = self.content.standing(sku);
+            if let Some(content) = vouched(found.as_ref(), unvouched) {
+                let title = |c: &Content| digest::content(&c.title, c.media.first().map(String::as_str));
+                held.push(shown(CONTENT, sku.as_str(), content.map(|c| (c.version, title(c))))?);
+            }
+            for market in Market::ALL {
+                let (key, offer) = (ProductKey { sku: sku.clone(), market }, offer_id(sku, market));
+                let found = self.price.standing(&key);
+                if let Some(price) = vouched(found.as_ref(), unvouched) {
+                    let price = price.map(|p| (p.version, digest::price(p.base_cents)));
+                    held.push(shown(PRICE, &offer, price)?);
+                }
+                let found = self.stock.standing(&key);
+                if let Some(stock) = vouched(found.as_ref(), unvouched) {
+                    let stock = stock.map(|s| (s.version, digest::stock(s.available)));
+                    held.push(shown(STOCK, &offer, stock)?);
+                }
+            }
+        }
+        Ok(())
     }
 
     /// All parts of a page; the fill is told how old the oldest is. `None` if one is missing, or claims too little to be
@@ -133,6 +166,14 @@ impl Shelves {
     }
 }
 
+/// What a part says of an entity: its version and digest, or that it does not exist.
+fn shown(kind: &str, id: &str, part: Option<(Version, u64)>) -> tidings_core::Result<Shown> {
+    match part {
+        Some((version, digest)) => Shown::at(kind, id, version, Some(digest)),
+        None => Shown::absent(kind, id),
+    }
+}
+
 /// One part, and not from before what the reader of the page knows of.
 async fn read<K, V>(view: &View<K, V>, key: &K, token: Option<&(Entity, Stamp)>) -> Result<Cached<V>>
 where
@@ -151,7 +192,9 @@ fn shared<K: 'static, V: 'static>(
     out: fn(&V) -> Vec<u8>,
     back: fn(&[u8]) -> Option<V>,
 ) -> Shared<K, V> {
-    Shared::new(shelf.level, shelf.source, name, out, back)
+    Shared::new(shelf.level, shelf.source, name, out, back).telling(|error| {
+        eprintln!("retail: nothing of the shared cache is taken: {error}");
+    })
 }
 
 fn part<V>(

@@ -14,7 +14,7 @@ pub struct ContextStats {
     pub commits: u64,
     /// Events committed since the start.
     pub events: u64,
-    /// Commands that wait for the writer.
+    /// Commands that wait for the writers.
     pub waiting: usize,
     /// Events that its relay appended to the log, repeats included; 0 if the relay is another process.
     pub published: u64,

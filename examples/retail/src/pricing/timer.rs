@@ -14,6 +14,8 @@ use crate::store::{Change, Sql};
 
 /// Fewer than this, and all that was due has been told.
 const AT_ONCE: usize = 64;
+/// What a turn is about: no product, so that it never meets another turn.
+const ALL: &str = "";
 /// The clock is looked at again after this long at the latest: it may have been set.
 const LONGEST_SLEEP: Duration = Duration::from_secs(1);
 
@@ -22,7 +24,7 @@ impl Pricing {
     pub(crate) async fn turn(&self) -> Result<Option<Time>> {
         loop {
             let clock = self.clock.clone();
-            let told = self.context.writer()?.command(move |change| turn(change, &clock)).await?;
+            let told = self.context.writer()?.command(ALL, move |change| turn(change, &clock)).await?;
             if told < AT_ONCE {
                 return self.context.readers.read(next).await;
             }

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tidings_core::shared::AsOf;
+use tidings_core::shared::{AsOf, Seen};
 use tidings_core::{Code, Error, Result, Timeline};
 use tidings_postgres::fault;
 use tokio::time::timeout;
@@ -30,9 +30,9 @@ impl Asked {
         Self { database, session: tokio::sync::Mutex::new((None, Tries::new())) }
     }
 
-    /// The answer to one statement whose first column is never null, and the newest state of the database that it is known
-    /// to contain, as events give their positions.
-    pub(super) async fn rows_at(&self, sql: &'static str, params: &[Param<'_>]) -> Result<(Vec<Row>, AsOf)> {
+    /// The answer to one statement whose first column is never null, and what its snapshot has seen, as events give their
+    /// positions.
+    pub(super) async fn rows_at(&self, sql: &'static str, params: &[Param<'_>]) -> Result<(Vec<Row>, Seen)> {
         let open = self.open().await?;
         let answer = timeout(PATIENCE, open.rows_at(sql, params)).await.unwrap_or_else(|_| Err(late()));
         match answer {
@@ -61,16 +61,16 @@ impl Asked {
 }
 
 impl Open {
-    async fn rows_at(&self, sql: &'static str, params: &[Param<'_>]) -> Result<(Vec<Row>, AsOf)> {
+    async fn rows_at(&self, sql: &'static str, params: &[Param<'_>]) -> Result<(Vec<Row>, Seen)> {
         let statement = self.prepare(sql).await?;
         let rows = self.client.query(&statement, &given(params)).await.map_err(fault)?;
         let first = rows.first().ok_or_else(|| Error::new(Code::DEFECT, "no position beside an answer"))?;
-        let columns = first.len().saturating_sub(2);
-        let as_of = as_of(first, columns);
+        let columns = first.len().saturating_sub(3);
+        let seen = seen(first, columns);
         let is_found =
             |row: &Result<Row>| !matches!(row, Ok(Row(cells)) if cells.first() == Some(&Value::Null));
         let found = rows.iter().map(|row| read_columns(row, columns)).filter(is_found);
-        Ok((found.collect::<Result<_>>()?, as_of))
+        Ok((found.collect::<Result<_>>()?, seen))
     }
 
     async fn prepare(&self, sql: &'static str) -> Result<Statement> {
@@ -80,7 +80,8 @@ impl Open {
         }
         // The function is stable: it goes by the snapshot of the statement that it stands in.
         let placed = format!(
-            "SELECT found.*, at.timeline, at.place FROM tidings.as_of() at LEFT JOIN ({sql}) found ON true"
+            "SELECT found.*, at.timeline, at.place, at.newest
+             FROM tidings.as_of() at LEFT JOIN ({sql}) found ON true"
         );
         let statement = self.client.prepare(&placed).await.map_err(fault)?;
         self.prepared().insert(sql, statement.clone());
@@ -92,14 +93,15 @@ impl Open {
     }
 }
 
-/// A position, from this column on. One that cannot be told is the oldest there is.
-fn as_of(row: &tokio_postgres::Row, column: usize) -> AsOf {
+/// A timeline and two positions, from this column on. What cannot be told is the oldest there is.
+fn seen(row: &tokio_postgres::Row, column: usize) -> Seen {
     let timeline = row.try_get::<_, i32>(column).ok().and_then(|timeline| u32::try_from(timeline).ok());
-    let at = row.try_get::<_, i64>(column + 1).ok().and_then(|at| u64::try_from(at).ok());
-    match (timeline, at) {
-        (Some(timeline), Some(at)) => AsOf { timeline: Timeline(timeline), at },
-        _ => AsOf::default(),
-    }
+    let at = |column| row.try_get::<_, i64>(column).ok().and_then(|at| u64::try_from(at).ok());
+    let (Some(timeline), Some(least), Some(most)) = (timeline, at(column + 1), at(column + 2)) else {
+        return Seen::default();
+    };
+    let at = |at| AsOf { timeline: Timeline(timeline), at };
+    Seen { least: at(least), most: at(most) }
 }
 
 fn late() -> Error {

@@ -20,6 +20,8 @@ use crate::witness::Witness;
 
 /// The version of the contexts' tables that this program writes and understands.
 const FORMAT: i64 = 1;
+/// Sessions with which a context writes to PostgreSQL: while one waits for its commit to be durable, others go on.
+const LANES: i32 = 4;
 
 /// The tables of a context, for each engine.
 #[derive(Clone, Copy)]
@@ -108,7 +110,7 @@ fn open_file(
         wake = Box::new(move || woken.wake());
         opened = Some(outbox);
     }
-    let writer = Writer::start(name, Engine::File(connection), witness, wake)?;
+    let writer = Writer::start(name, vec![Engine::File(connection)], witness, wake)?;
     Ok((Some(writer), Readers::of_file(&path, readers)?, Home::File { outbox: opened }))
 }
 
@@ -142,8 +144,14 @@ fn open_database(
         return Ok((None, pool, home));
     };
     make(place, name)?;
-    let mut keeper = Keeper::writer(database);
+    let mut keeper = Keeper::writer(database.clone(), 0);
+    let mut others: Vec<_> = (1..LANES).map(|lane| Keeper::writer(database.clone(), lane)).collect();
+    // Whoever wrote before has ended on all of them, and nothing of it is under way, before it is looked what there is.
+    for other in &mut others {
+        other.link()?;
+    }
     let link = keeper.link()?;
+    link.making(true);
     if schema.publishes {
         link.set_up(async |client| schema::install(client).await?.apply(client).await)?;
     }
@@ -152,7 +160,9 @@ fn open_database(
     session.batch("CREATE TABLE IF NOT EXISTS baseline (seed bigint NOT NULL, format bigint NOT NULL)")?;
     baseline(&Sql::Postgres(&session), catalogue, fill).map_err(|refusal| refusal.named(name))?;
     session.commit()?;
-    let writer = Writer::start(name, Engine::Database(Box::new(keeper)), witness, Box::new(|| {}))?;
+    link.making(false);
+    let engines = std::iter::once(keeper).chain(others).map(|keeper| Engine::Database(Box::new(keeper)));
+    let writer = Writer::start(name, engines.collect(), witness, Box::new(|| {}))?;
     Ok((Some(writer), pool, home))
 }
 
@@ -164,7 +174,9 @@ fn make(place: &Place, context: &str) -> Result<()> {
     let database = Database { address: Address::parse(&url)?, application: "retail".to_owned() };
     let name = format!("{prefix}{context}");
     let mut keeper = Keeper::reader(database);
-    let made = keeper.link()?.set_up(async |client| {
+    let link = keeper.link()?;
+    link.making(true);
+    let made = link.set_up(async |client| {
         let found = "SELECT 1 FROM pg_database WHERE datname = $1";
         if client.query_opt(found, &[&name]).await.map_err(tidings_postgres::fault)?.is_none() {
             // The name is one that needs no quotes.

@@ -13,8 +13,8 @@ const PAUSE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_s
 /// At most one session with a database.
 pub(super) struct Keeper {
     database: Database,
-    /// Whether nobody else may write here while this session lasts.
-    alone: bool,
+    /// The number under which nobody else may write here while this session lasts, if it writes.
+    lane: Option<i32>,
     link: Option<Link>,
     /// The last session of a writer: what it left under way must end before another goes on.
     former: Option<Peer>,
@@ -54,11 +54,11 @@ impl Tries {
 
 impl Keeper {
     pub(super) const fn reader(database: Database) -> Self {
-        Self { database, alone: false, link: None, former: None, tries: Tries::new() }
+        Self { database, lane: None, link: None, former: None, tries: Tries::new() }
     }
 
-    pub(super) fn writer(database: Database) -> Self {
-        Self { alone: true, ..Self::reader(database) }
+    pub(super) fn writer(database: Database, lane: i32) -> Self {
+        Self { lane: Some(lane), ..Self::reader(database) }
     }
 
     /// Begins a transaction, on a new session if the last one is lost.
@@ -79,8 +79,8 @@ impl Keeper {
     fn connect(&mut self) -> Result<Link> {
         self.tries.check(&self.database)?;
         let opened = Link::open(&self.database).and_then(|link| {
-            if self.alone {
-                self.former = Some(link.write_alone(self.former.take())?);
+            if let Some(lane) = self.lane {
+                self.former = Some(link.write_alone(lane, self.former.take())?);
             }
             Ok(link)
         });

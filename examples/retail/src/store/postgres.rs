@@ -19,6 +19,8 @@ use super::value::{Cells, Param, Row, Table, Value};
 
 /// How long connecting, and any statement, may take.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a statement may take that makes a database, or fills it: on a slow disk that is more than any other does.
+const PATIENCE_TO_MAKE: Duration = Duration::from_secs(60);
 /// How long the session that wrote before has for its end.
 const HAND_OVER: Duration = Duration::from_secs(5);
 const STEP: Duration = Duration::from_millis(20);
@@ -49,7 +51,7 @@ impl fmt::Display for Database {
 pub(super) enum Mode {
     /// One snapshot for all that is read.
     Read,
-    /// The one writer's.
+    /// A writer's.
     Write,
 }
 
@@ -70,11 +72,14 @@ pub(super) struct Link {
 }
 
 /// Ends without waiting: it may be dropped where nobody may wait.
-struct Served(Option<Runtime>);
+struct Served {
+    runtime: Option<Runtime>,
+    patience: Cell<Duration>,
+}
 
 impl Drop for Served {
     fn drop(&mut self) {
-        if let Some(runtime) = self.0.take() {
+        if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
         }
     }
@@ -84,22 +89,23 @@ impl Served {
     fn new() -> Result<Self> {
         let runtime = Builder::new_current_thread().enable_all().build();
         let failed = |e| Error::new(Code::OVERLOADED, "no runtime for a session").because(e);
-        Ok(Self(Some(runtime.map_err(failed)?)))
+        Ok(Self { runtime: Some(runtime.map_err(failed)?), patience: Cell::new(PATIENCE) })
     }
 
     /// Waits for it, but not for ever.
     fn wait<T>(&self, future: impl Future<Output = Result<T>>) -> Result<T> {
-        let late = || Error::new(Code::DATABASE_UNREACHABLE, format!("no answer after {PATIENCE:?}"));
-        let runtime = self.0.as_ref().ok_or_else(late)?;
+        let patience = self.patience.get();
+        let late = || Error::new(Code::DATABASE_UNREACHABLE, format!("no answer after {patience:?}"));
+        let runtime = self.runtime.as_ref().ok_or_else(late)?;
         let future = Box::pin(future);
         runtime
-            .block_on(async { tokio::time::timeout(PATIENCE, future).await })
+            .block_on(async { tokio::time::timeout(patience, future).await })
             .unwrap_or_else(|_| Err(late()))
     }
 
     /// Takes in what the server has said meanwhile.
     fn listen(&self) {
-        if let Some(runtime) = &self.0 {
+        if let Some(runtime) = &self.runtime {
             runtime.block_on(async {
                 for _ in 0..3 {
                     tokio::task::yield_now().await;
@@ -123,6 +129,11 @@ impl Link {
         !self.broken.get() && !self.client.is_closed()
     }
 
+    /// Whether what is made now may take its time.
+    pub(super) fn making(&self, is_making: bool) {
+        self.runtime.patience.set(if is_making { PATIENCE_TO_MAKE } else { PATIENCE });
+    }
+
     pub(super) fn begin(&mut self, mode: Mode) -> Result<Session<'_>> {
         let Self { runtime, client, prepared, broken, place } = self;
         let begin = client.build_transaction();
@@ -141,9 +152,9 @@ impl Link {
         done.map_err(|e| failed(e, &self.broken, &self.place))
     }
 
-    /// Takes the lock of the one writer, for as long as this session lasts: a command may read first and write then. A
-    /// former session of the same writer is ended, since what it was about to commit may be under way still.
-    pub(super) fn write_alone(&self, former: Option<Peer>) -> Result<Peer> {
+    /// Takes the lock of the one who writes under this number, for as long as this session lasts: a command may read first
+    /// and write then. A former session of the same one is ended, since what it was about to commit may be under way still.
+    pub(super) fn write_alone(&self, lane: i32, former: Option<Peer>) -> Result<Peer> {
         let taken = self.runtime.wait(async {
             if let Some(Peer { process, began }) = former {
                 let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
@@ -151,8 +162,8 @@ impl Link {
                 self.client.query(end, &[&process, &began]).await.map_err(fault)?;
             }
             let from = Instant::now();
-            let lock = "SELECT pg_try_advisory_lock(hashtext('retail.writer'))";
-            while !self.client.query_one(lock, &[]).await.map_err(fault)?.get::<_, bool>(0) {
+            let lock = "SELECT pg_try_advisory_lock(hashtext('retail.writer'), $1)";
+            while !self.client.query_one(lock, &[&lane]).await.map_err(fault)?.get::<_, bool>(0) {
                 if from.elapsed() > HAND_OVER {
                     return Err(Error::new(Code::STORE_LOCKED, "another process writes to this database"));
                 }

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use rusqlite::Connection;
-use tidings_core::shared::AsOf;
+use tidings_core::shared::Seen;
 
 use super::asked::Asked;
 use super::keeper::Keeper;
@@ -56,13 +56,12 @@ impl Readers {
         Self::Postgres(Pooled(Pool::new(idle), Arc::new(Asked::new(database.clone()))))
     }
 
-    /// The answer to one statement, and the newest state of the database that it is known to contain; `None` on SQLite,
-    /// which does not say. The statement's first column is never null.
+    /// The answer to one statement, and what its snapshot has seen of the database; `None` on SQLite, which does not say. The statement's first column is never null.
     pub(crate) async fn rows_at(
         &self,
         sql: &'static str,
         params: &[&str],
-    ) -> Result<(Vec<Row>, Option<AsOf>)> {
+    ) -> Result<(Vec<Row>, Option<Seen>)> {
         match self {
             Self::Files(files) => {
                 let params: Vec<String> = params.iter().map(|&param| param.to_owned()).collect();
@@ -74,8 +73,8 @@ impl Readers {
             }
             Self::Postgres(pool) => {
                 let params: Vec<_> = params.iter().copied().map(Param::Text).collect();
-                let (rows, as_of) = Box::pin(pool.1.rows_at(sql, &params)).await?;
-                Ok((rows, Some(as_of)))
+                let (rows, seen) = Box::pin(pool.1.rows_at(sql, &params)).await?;
+                Ok((rows, Some(seen)))
             }
         }
     }

@@ -1,5 +1,7 @@
-//! One writer per context: it owns the connection, and each command is one transaction, state and event together.
+//! The writer of a context: each command is one transaction, state and event together. Its threads own a session each;
+//! commands about the same thing go to the same one, so that they never meet.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,12 +20,12 @@ use super::postgres::{Mode, Session};
 use crate::refusal::{Refusal, Result};
 use crate::witness::{Fact, Witness};
 
-/// How many commands may wait; beyond it callers wait (back-pressure instead of memory).
+/// How many commands may wait for a thread; beyond it callers wait (back-pressure instead of memory).
 const QUEUE: usize = 256;
 
 type Job = Box<dyn FnOnce(&mut Engine) + Send>;
 
-/// What the thread writes to.
+/// What a thread writes to.
 pub(super) enum Engine {
     File(Connection),
     Database(Box<Keeper>),
@@ -66,11 +68,16 @@ impl Tx<'_> {
     }
 }
 
-/// The handle to a writer thread.
+/// The handle to a writer's threads.
 pub(crate) struct Writer {
+    lanes: Vec<Lane>,
+    told: Arc<Told>,
+}
+
+/// One thread.
+struct Lane {
     jobs: Mutex<Option<mpsc::Sender<Job>>>,
     thread: Mutex<Option<JoinHandle<()>>>,
-    told: Arc<Told>,
 }
 
 /// Who is told of a commit.
@@ -107,26 +114,21 @@ impl Change<'_> {
 }
 
 impl Writer {
-    /// Starts the thread. `wake` runs after each commit that recorded an event.
+    /// Starts a thread for each engine. `wake` runs after each commit that recorded an event.
     pub(super) fn start(
         name: &str,
-        mut engine: Engine,
+        engines: Vec<Engine>,
         witness: Arc<dyn Witness>,
         wake: Box<dyn Fn() + Send + Sync>,
     ) -> Result<Self> {
-        let (jobs, mut queue) = mpsc::channel::<Job>(QUEUE);
-        let thread = std::thread::Builder::new().name(format!("{name}-writer")).spawn(move || {
-            while let Some(job) = queue.blocking_recv() {
-                job(&mut engine);
-            }
-        });
-        let thread = thread.map_err(|e| Error::new(Code::OVERLOADED, "no thread for a writer").because(e))?;
+        let lanes = engines.into_iter().map(|engine| Lane::start(name, engine)).collect::<Result<_>>()?;
         let told = Arc::new(Told { witness, wake, commits: AtomicU64::new(0), events: AtomicU64::new(0) });
-        Ok(Self { jobs: Mutex::new(Some(jobs)), thread: Mutex::new(Some(thread)), told })
+        Ok(Self { lanes, told })
     }
 
     /// Runs `work` in a transaction of its own and returns once it is durable. A refusal, or a panic, leaves nothing.
-    pub(crate) async fn command<T, F>(&self, work: F) -> Result<T>
+    /// Commands with the same `about` run one after another; others may run beside each other.
+    pub(crate) async fn command<T, F>(&self, about: &str, work: F) -> Result<T>
     where
         T: Send + 'static,
         F: FnOnce(&mut Change<'_>) -> Result<T> + Send + 'static,
@@ -139,9 +141,16 @@ impl Writer {
             // Nobody waits for the answer if the caller was cancelled; the commit stands all the same.
             let _ = answer.send(outcome.unwrap_or_else(defect));
         });
-        let jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        jobs.ok_or_else(stopping)?.send(job).await.map_err(|_| stopping())?;
+        self.lane(about)?.jobs().ok_or_else(stopping)?.send(job).await.map_err(|_| stopping())?;
         answered.await.map_err(|_| stopping())?
+    }
+
+    fn lane(&self, about: &str) -> Result<&Lane> {
+        let mut hasher = DefaultHasher::new();
+        about.hash(&mut hasher);
+        let number = hasher.finish() % self.lanes.len().max(1) as u64;
+        let lane = usize::try_from(number).ok().and_then(|number| self.lanes.get(number));
+        lane.ok_or_else(stopping)
     }
 
     /// Commits since the start.
@@ -156,18 +165,39 @@ impl Writer {
 
     /// Commands waiting.
     pub(crate) fn waiting(&self) -> usize {
-        let jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
-        jobs.as_ref().map_or(0, |jobs| QUEUE - jobs.capacity())
+        self.lanes.iter().filter_map(Lane::jobs).map(|jobs| QUEUE - jobs.capacity()).sum()
     }
 
     /// Takes no more commands, finishes those that wait, and lets go of the state.
     pub(crate) async fn stop(&self) {
-        drop(self.jobs.lock().unwrap_or_else(PoisonError::into_inner).take());
-        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(thread) = thread {
-            // A panic of the thread itself has been answered with `stopping` to whoever waited.
-            let _ = tokio::task::spawn_blocking(move || thread.join()).await;
+        for lane in &self.lanes {
+            drop(lane.jobs.lock().unwrap_or_else(PoisonError::into_inner).take());
         }
+        for lane in &self.lanes {
+            let thread = lane.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+            if let Some(thread) = thread {
+                // A panic of the thread itself has been answered with `stopping` to whoever waited.
+                let _ = tokio::task::spawn_blocking(move || thread.join()).await;
+            }
+        }
+    }
+}
+
+impl Lane {
+    fn start(name: &str, mut engine: Engine) -> Result<Self> {
+        let (jobs, mut queue) = mpsc::channel::<Job>(QUEUE);
+        let thread = std::thread::Builder::new().name(format!("{name}-writer")).spawn(move || {
+            while let Some(job) = queue.blocking_recv() {
+                job(&mut engine);
+            }
+        });
+        let thread = thread.map_err(|e| Error::new(Code::OVERLOADED, "no thread for a writer").because(e))?;
+        Ok(Self { jobs: Mutex::new(Some(jobs)), thread: Mutex::new(Some(thread)) })
+    }
+
+    /// Where its commands are put; nowhere once it stops.
+    fn jobs(&self) -> Option<mpsc::Sender<Job>> {
+        self.jobs.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 

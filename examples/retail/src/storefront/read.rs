@@ -6,8 +6,9 @@ use tidings::Cached;
 use tidings_core::{Result, Stamp};
 
 use super::Storefront;
-use crate::catalog::CONTENT;
-use crate::experience::{CATEGORY_LISTING, ListingKey, ListingPage, PRODUCT_DETAIL, ProductKey, ProductPage};
+use crate::experience::{
+    CATEGORY_LISTING, Kept, ListingKey, ListingPage, PRODUCT_DETAIL, ProductKey, ProductPage,
+};
 use crate::name::{Market, Sku};
 use crate::refusal::Result as Answer;
 use crate::token::Token;
@@ -18,6 +19,20 @@ use crate::witness::{Observed, Shown};
 pub struct Reader<'a> {
     storefront: &'a Storefront,
     session: u64,
+}
+
+/// What a copy holds: the read model and the caches apart, each state once.
+#[derive(Debug, Clone, Default)]
+pub struct Holdings {
+    /// What the read model behind listings holds.
+    pub modelled: Vec<Shown>,
+    /// What is cached of pages and listings, and is the truth if everything is applied; absences, too.
+    pub cached: Vec<Shown>,
+    /// The same of the parts of pages that copies share on a level, as this copy keeps them. What the level itself keeps is
+    /// not among it.
+    pub parts: Vec<Shown>,
+    /// How many answers and parts are cached that may rightly be older, and are left out: from an epoch that is over, say.
+    pub unvouched: usize,
 }
 
 impl Storefront {
@@ -47,12 +62,21 @@ impl Storefront {
         self.reader(0).listing(key).await
     }
 
-    /// What its copies hold, in no order: the read model behind listings, and what is cached and may be served. Ask once everything
-    /// is applied; before, it is a state on the way.
+    /// What its copies hold, in no order: the read model behind listings, and what is cached. Ask once everything is applied;
+    /// before, it is a state on the way.
     pub async fn held(&self) -> Answer<Vec<Shown>> {
-        let mut held: HashSet<_> = self.experience.modelled().await?.into_iter().collect();
-        held.extend(self.experience.cached()?);
+        let Holdings { modelled, cached, parts, .. } = self.holdings().await?;
+        let held: HashSet<_> = modelled.into_iter().chain(cached).chain(parts).collect();
         Ok(held.into_iter().collect())
+    }
+
+    /// The same, apart. Ask before the consumer is started again: who may have missed something vouches for nothing that it
+    /// cached before.
+    pub async fn holdings(&self) -> Answer<Holdings> {
+        let Kept { answers, parts, unvouched } = self.experience.cached()?;
+        let once = |shown: Vec<Shown>| shown.into_iter().collect::<HashSet<_>>().into_iter().collect();
+        let modelled = self.experience.modelled().await?;
+        Ok(Holdings { modelled, cached: once(answers), parts: once(parts), unvouched })
     }
 }
 
@@ -88,10 +112,7 @@ impl Reader<'_> {
             None => self.storefront.experience.product(&key).await?,
             Some(token) => self.storefront.experience.product_at_least(&key, token).await?,
         };
-        let shows = |page: Option<&ProductPage>| match page {
-            Some(page) => page.shows(),
-            None => Ok(vec![Shown::absent(CONTENT, sku.as_str())?]),
-        };
+        let shows = |page: Option<&ProductPage>| ProductPage::shown(sku, page);
         self.witness(PRODUCT_DETAIL, &key, token, began, &page, shows)?;
         Ok(page)
     }

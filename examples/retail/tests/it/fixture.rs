@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use retail::experience::Levels;
 use retail::{Fact, Market, Observed, Parts, Place, Platform, Settings, Sku, Witness};
 use tempfile::TempDir;
 use tidings::{Clock, Entity, Event, Observer, Outcome, Path, Running, Stamp, Topic};
@@ -13,6 +14,7 @@ use tidings_core::{Offset, Partition, Position};
 use tidings_sqlite::SqliteLog;
 use tidings_testkit::history::{self, Applied, Commit, History, Record};
 use tidings_testkit::until;
+use tokio_postgres::Client;
 
 use crate::databases::Databases;
 
@@ -26,7 +28,7 @@ pub(crate) struct Fixture {
     pub(crate) seen: Arc<Seen>,
     /// Where the contexts are, if not in files, and what relays them.
     databases: Option<Databases>,
-    relays: Vec<Running>,
+    relays: Mutex<Vec<Running>>,
     dir: TempDir,
 }
 
@@ -118,7 +120,13 @@ impl Fixture {
 
     pub(crate) async fn start_with(settings: Settings) -> Self {
         let dir = TempDir::new().unwrap();
-        Self::start_in(dir, None, settings).await.unwrap()
+        Self::start_in(dir, None, settings, None).await.unwrap()
+    }
+
+    /// Over levels that copies share.
+    pub(crate) async fn start_over(levels: Levels) -> Self {
+        let dir = TempDir::new().unwrap();
+        Self::start_in(dir, None, settings(), Some(levels)).await.unwrap()
     }
 
     /// With its contexts on PostgreSQL; `None` if only what needs no server is to be tested.
@@ -128,13 +136,14 @@ impl Fixture {
 
     pub(crate) async fn on_databases(databases: Databases, settings: Settings) -> Self {
         let dir = TempDir::new().unwrap();
-        Self::start_in(dir, Some(databases), settings).await.unwrap()
+        Self::start_in(dir, Some(databases), settings, None).await.unwrap()
     }
 
     async fn start_in(
         dir: TempDir,
         databases: Option<Databases>,
         settings: Settings,
+        levels: Option<Levels>,
     ) -> tidings::Result<Self> {
         let log = SqliteLog::open(dir.path().join("log.db"))?;
         let clock = Clock::system();
@@ -148,13 +157,14 @@ impl Fixture {
         });
         seen.history.record(Record::Subscribed { copy: COPY.into(), kind: None, from: 0 });
         let ear = Arc::new(Ear(seen.clone()));
-        let parts = Parts { witness: ear.clone(), observer: ear, clock: clock.clone(), levels: None };
+        let parts = Parts { witness: ear.clone(), observer: ear, clock: clock.clone(), levels };
         let place = place(&dir, databases.as_ref());
         let platform = Arc::new(Platform::start(place, settings, log.clone(), parts).await?);
         let relays = match &databases {
             Some(databases) => databases.relays(&(log.clone() as Arc<dyn Log>)).await,
             None => Vec::new(),
         };
+        let relays = Mutex::new(relays);
         let shop = Self { platform, log, clock, seen, databases, relays, dir };
         // What is cached before the consumer begins is checked again once it does.
         until("the consumer has heard every context", async || {
@@ -169,14 +179,32 @@ impl Fixture {
         place(&self.dir, self.databases.as_ref())
     }
 
+    /// A session of one's own with a context's database.
+    pub(crate) async fn database(&self, context: &str) -> Client {
+        self.databases.as_ref().unwrap().address(context).connect("test", "").await.unwrap()
+    }
+
     /// Ends the sessions of this name on Pricing's database.
     pub(crate) async fn end_sessions(&self, application: &str) {
-        let address = self.databases.as_ref().unwrap().address("pricing");
-        let client = address.connect("test", "").await.unwrap();
+        let client = self.database("pricing").await;
         let end = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
                    WHERE datname = current_database() AND application_name = $1";
         let ended: i64 = client.query_one(end, &[&application]).await.unwrap().get(0);
         assert!(ended > 0);
+    }
+
+    /// Stops, with nothing left. Its relays before its copy: a mark that nobody hears any more would count as left.
+    pub(crate) async fn stop(&self) {
+        self.platform.stop_changes(DRAIN).await.unwrap();
+        self.stop_relays().await;
+        assert_eq!(self.platform.stop(DRAIN).await.unwrap(), retail::platform::Left::default());
+    }
+
+    async fn stop_relays(&self) {
+        let relays = std::mem::take(&mut *self.relays.lock().unwrap());
+        for relay in relays {
+            relay.stop(DRAIN).await.unwrap();
+        }
     }
 
     /// Stops, and starts again on the same files.
@@ -186,7 +214,7 @@ impl Fixture {
 
     /// Stops, lets the files be changed, and starts again.
     pub(crate) async fn reopen_after(self, change: impl FnOnce(&std::path::Path)) -> tidings::Result<Self> {
-        assert_eq!(self.platform.stop(DRAIN).await.unwrap(), retail::platform::Left::default());
+        self.stop().await;
         self.reopened(change).await
     }
 
@@ -197,13 +225,11 @@ impl Fixture {
     }
 
     async fn reopened(self, change: impl FnOnce(&std::path::Path)) -> tidings::Result<Self> {
-        let Self { platform, log, dir, databases, relays, .. } = self;
-        for relay in relays {
-            relay.stop(DRAIN).await.unwrap();
-        }
+        self.stop_relays().await;
+        let Self { platform, log, dir, databases, .. } = self;
         drop((platform, log));
         change(dir.path());
-        Self::start_in(dir, databases, settings()).await
+        Self::start_in(dir, databases, settings(), None).await
     }
 
     /// A product by its place in the order of popularity.

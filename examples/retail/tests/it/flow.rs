@@ -9,7 +9,7 @@ use tidings_testkit::history::Record;
 
 use tidings_testkit::until;
 
-use crate::fixture::{COPY, DRAIN, Fixture, shown};
+use crate::fixture::{COPY, Fixture, shown};
 
 on_each_engine! {
     crate::fixture::settings();
@@ -61,8 +61,7 @@ async fn under_load_everything_committed_is_applied_and_shown(shop: Fixture) {
     .await;
     let totals = load.stop().await.unwrap();
     assert_eq!((totals.changes_failed, totals.reads_failed), (0, 0));
-    let left = shop.platform.stop(DRAIN).await.unwrap();
-    assert_eq!(left, retail::platform::Left::default());
+    shop.stop().await;
 
     let committed = shop.seen.committed.lock().unwrap().clone();
     assert_eq!(committed, *shop.seen.applied.lock().unwrap());

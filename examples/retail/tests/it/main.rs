@@ -29,6 +29,8 @@ mod experience;
 mod fixture;
 mod flow;
 mod gaps;
+mod holdings;
 mod http;
 mod storefronts;
 mod witness;
+mod writers;

@@ -11,7 +11,7 @@ use crate::faults::platform::Platform;
 use crate::faults::stage::Stage;
 
 /// How long it may take until everything was sent again.
-const AGAIN: Duration = Duration::from_secs(90);
+const AGAIN: Duration = Duration::from_secs(240);
 
 /// Ends the walsender that uses the slot and drops it, until nobody is faster.
 const DROP_SLOT: &str = "DO $$ BEGIN

@@ -9,7 +9,7 @@ use crate::faults::owner::Owned;
 use crate::faults::platform::Process;
 
 /// How long it may take until one leads, a process is back, or a signal has arrived.
-const SOON: Duration = Duration::from_secs(30);
+const SOON: Duration = Duration::from_secs(90);
 
 pub(super) fn kill_leader(world: &mut World<'_>) -> Result<String> {
     let leader = leader(world)?;

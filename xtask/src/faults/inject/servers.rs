@@ -15,7 +15,7 @@ const SLOW: Mode = Mode::Delay { up: Duration::from_millis(250), down: Duration:
 const THIN: u32 = 10_000;
 
 /// How long a server may take to notice that its disk is full.
-const NOTICES: Duration = Duration::from_secs(60);
+const NOTICES: Duration = Duration::from_secs(120);
 
 /// What servers call a full disk.
 const FULL: &str = "No space left on device";
@@ -89,11 +89,11 @@ pub(super) fn fill_disk(world: &mut World<'_>, engine: Engine, lasts: Duration) 
     let said_before = world.stage.log(engine).matches(FULL).count();
     let (mut taken, mut has_complained, began) = (0, false, std::time::Instant::now());
     let filled = world.stop.until(NOTICES, || {
-        taken += world.stage.disk().map_err(anyhow::Error::msg)?.fill()?;
+        taken += world.stage.disk(engine).map_err(anyhow::Error::msg)?.fill()?;
         has_complained |= world.stage.log(engine).matches(FULL).count() > said_before;
         Ok(has_complained && began.elapsed() >= lasts)
     });
-    world.stage.disk().map_err(anyhow::Error::msg)?.free()?;
+    world.stage.disk(engine).map_err(anyhow::Error::msg)?.free()?;
     let has_ended = !world.stage.runs(engine);
     if has_ended {
         world.stage.restart(engine)?;

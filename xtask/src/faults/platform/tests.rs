@@ -56,7 +56,9 @@ fn start(place: &Place) -> (Platform, Process) {
 }
 
 fn good() -> Value {
-    json!({"events_committed": 5, "violations": 0, "stale_reads": 0, "false_labels": 0, "events_lost": 0})
+    json!({
+        "events_committed": 5, "violations": 0, "stale_reads": 0, "false_labels": 0, "events_lost": 0, "l2_hits": 7
+    })
 }
 
 #[test]
@@ -95,14 +97,16 @@ fn a_second_judgement_that_differs_is_a_problem() {
 
 #[test]
 fn a_report_that_says_less_is_no_good_report() {
-    for name in ["events_committed", "violations", "stale_reads", "false_labels", "events_lost"] {
+    for name in ["events_committed", "violations", "stale_reads", "false_labels", "events_lost", "l2_hits"] {
         let mut report = good();
         report.as_object_mut().unwrap().remove(name);
         assert!(judged(&report).unwrap_err().to_string().contains(name));
     }
-    let mut idle = good();
-    idle["events_committed"] = json!(0);
-    assert!(judged(&idle).is_err());
+    for name in ["events_committed", "l2_hits"] {
+        let mut idle = good();
+        idle[name] = json!(0);
+        assert!(judged(&idle).is_err(), "{name}");
+    }
     assert!(judged(&good()).is_ok());
 }
 

@@ -11,16 +11,20 @@ use retail::load::Load;
 use retail::{Parts, Place, Storefront, Witness};
 use serde::{Deserialize, Serialize};
 use tidings::Clock;
-use tidings_core::{Code, Error, Outcome, Result};
+use tidings_core::{Code, Error, Result};
 use tidings_kafka::KafkaLog;
-use tidings_testkit::history::{Applied, Record};
+use tidings_testkit::history::Record;
+use tokio::time::Instant;
 
 use super::children::Plan;
+use super::drawn::{self, Tally};
+use super::patience::{PATIENCE, persist};
 use super::shelves::Keeping;
 use super::wire::Pipe;
 use super::{READS_PER_S, kafka, own_dir, relays, shelves, until_it_knows};
 use crate::dev::Asked;
 use crate::dev::clock::RunClock;
+use crate::dev::compared::Compared;
 use crate::dev::recorder::{Copy, Scribe, Take};
 
 /// Sessions of this process begin at so many times its number.
@@ -52,6 +56,8 @@ impl Front {
         let dir = own_dir(&self.dir, name);
         std::fs::create_dir_all(&dir)
             .map_err(|e| crate::data_dir::io_fault(&dir, "the directory of a copy cannot be made", e))?;
+        Compared::forget(&dir)?;
+        Tally::forget(&dir)?;
         let (sessions, seed) = (number * SESSIONS, self.seed.wrapping_add(number));
         let front = Self { name: name.to_owned(), dir, sessions, seed, ..self.clone() };
         let text = serde_json::to_string_pretty(&front)
@@ -85,9 +91,11 @@ pub(crate) async fn run(path: &Path) -> Result<ExitCode> {
     let scribe = Arc::new(Scribe::new(pipe, copy, clock));
     // What its cache held before is gone, and what it was told before may not have been told on.
     scribe.to().take(Record::Epoch { copy: name, at: clock.now() });
+    // Asked meanwhile, it ends afterwards: whatever was published it has to account for.
     let (storefront, mut keeping) = start(&front, settings, &scribe).await?;
     let storefront = Arc::new(storefront);
-    told_before(&storefront, &scribe, &front.name).await?;
+    told_before(&storefront, &scribe).await?;
+    let telling = drawn::tell(storefront.clone(), front.dir.clone(), clock);
     let load = Load { changes_per_s: READS_PER_S, reads_per_change: 1, seed: front.seed };
     until_it_knows(&storefront).await;
     let loading = (front.load > 0).then(|| load.spawn_reads(storefront.clone()));
@@ -113,16 +121,20 @@ pub(crate) async fn run(path: &Path) -> Result<ExitCode> {
     if let Some(loading) = loading {
         loading.stop().await?;
     }
-    let compared = compare(&storefront, &scribe).await;
+    let drawn = telling.finish().await;
+    let compared = match compare(&storefront, &scribe).await {
+        Ok(compared) => compared.leave(&front.dir),
+        Err(error) => Err(error),
+    };
     let kept = keeping.stop(DRAIN).await;
     // What it saw is told whatever came of the rest; that it failed, its exit says.
     tokio::task::block_in_place(|| sender.finish())?;
-    compared.and(kept)?;
+    compared.and(kept).and(drawn)?;
     Ok(ExitCode::SUCCESS)
 }
 
 /// Takes in what is left, and tells what is held then.
-async fn compare(storefront: &Storefront, scribe: &Scribe<Pipe>) -> Result<()> {
+async fn compare(storefront: &Storefront, scribe: &Scribe<Pipe>) -> Result<Compared> {
     // Everything was published before this process was asked.
     let upto = scribe.now_ns();
     storefront.stop_consumer(DRAIN).await?;
@@ -130,10 +142,9 @@ async fn compare(storefront: &Storefront, scribe: &Scribe<Pipe>) -> Result<()> {
     if unapplied > 0 {
         return Err(Error::new(Code::STOPPING, format!("{unapplied} records were not applied in time")));
     }
-    let held = storefront.held().await;
+    let held = storefront.holdings().await;
     let held = held.map_err(|e| Error::new(Code::DEFECT, "the copy cannot be compared").because(e))?;
-    tokio::task::block_in_place(|| scribe.held(held, upto));
-    Ok(())
+    Ok(tokio::task::block_in_place(|| scribe.held(held, upto)))
 }
 
 async fn start(
@@ -147,30 +158,24 @@ async fn start(
         prefix: front.prefix.clone(),
         dir: front.dir.clone(),
     };
-    let (levels, keeping) = shelves::open(&front.redis, &front.prefix, &place, &log).await?;
+    let deadline = Instant::now() + PATIENCE;
+    let opened =
+        persist("the shared cache", deadline, || shelves::open(&front.redis, &front.prefix, &place, &log));
+    let (levels, keeping) = opened.await?;
     let (witness, observer, clock) = (scribe.clone(), scribe.clone(), Clock::system());
     let parts = Parts { witness, observer, clock, levels: Some(levels) };
-    Ok((Storefront::start(&place, settings, log, parts, &front.name).await?, keeping))
+    let storefront = persist("the copy", deadline, || {
+        Storefront::start(&place, settings, log.clone(), parts.clone(), &front.name)
+    });
+    Ok((storefront.await?, keeping))
 }
 
 /// A read model that was there before says what it holds: what an earlier process applied, it may not have told.
-async fn told_before(storefront: &Storefront, scribe: &Scribe<Pipe>, name: &str) -> Result<()> {
+async fn told_before(storefront: &Storefront, scribe: &Scribe<Pipe>) -> Result<()> {
     let held = storefront.held().await;
     let held = held.map_err(|e| Error::new(Code::DEFECT, "the read model cannot be read").because(e))?;
-    let copy: Arc<str> = name.into();
-    tokio::task::block_in_place(|| {
-        for shown in held {
-            let Some(stamp) = shown.stamp else { continue };
-            let (copy, at) = (copy.clone(), scribe.now_ns());
-            scribe.to().take(Record::Applied(Applied {
-                copy,
-                entity: shown.entity,
-                stamp,
-                outcome: Outcome::Applied,
-                at,
-            }));
-        }
-    });
+    // What it has from before is in it, as what is taken after a gap is.
+    tokio::task::block_in_place(|| scribe.repaired(held));
     Ok(())
 }
 

@@ -11,7 +11,7 @@ use tidings_core::{Code, Error, Result, Topic};
 use tidings_kafka::KafkaLog;
 use tidings_postgres::{Address, PostgresSource};
 use tidings_redis::{Follows, RedisLevel, RedisStore, Settings};
-use tokio::task::JoinHandle;
+use tokio::task::JoinSet;
 
 /// How often it is looked whether every part is live, when no reader says that one is not.
 const TEND_EVERY: Duration = Duration::from_secs(1);
@@ -19,7 +19,8 @@ const TEND_EVERY: Duration = Duration::from_secs(1);
 /// This process's part in keeping the levels.
 pub(super) struct Keeping {
     members: Vec<Running>,
-    tending: Vec<JoinHandle<()>>,
+    /// Ends when it is dropped.
+    tending: JoinSet<()>,
 }
 
 /// Opens the levels, and takes part in keeping them.
@@ -29,7 +30,7 @@ pub(super) async fn open(
     place: &Place,
     log: &Arc<KafkaLog>,
 ) -> Result<(Levels, Keeping)> {
-    let mut keeping = Keeping { members: Vec::new(), tending: Vec::new() };
+    let mut keeping = Keeping { members: Vec::new(), tending: JoinSet::new() };
     let levels = Levels {
         catalog: keeping.shelf("catalog", redis, prefix, place, log).await?,
         pricing: keeping.shelf("pricing", redis, prefix, place, log).await?,
@@ -60,7 +61,7 @@ impl Keeping {
             .store(Arc::new(store.clone()))
             .build()?;
         self.members.push(consumer.spawn());
-        self.tending.push(tokio::spawn(async move {
+        self.tending.spawn(async move {
             let told = std::sync::Mutex::new(None);
             store
                 .keep_live(TEND_EVERY, move |error| {
@@ -71,7 +72,7 @@ impl Keeping {
                     }
                 })
                 .await;
-        }));
+        });
         Ok(Shelf { level: Arc::new(level), source })
     }
 
@@ -87,8 +88,8 @@ impl Keeping {
     }
 
     /// Leaves the groups.
-    pub(super) async fn stop(self, at_most: Duration) -> Result<()> {
-        self.tending.iter().for_each(JoinHandle::abort);
+    pub(super) async fn stop(mut self, at_most: Duration) -> Result<()> {
+        self.tending.abort_all();
         let mut result = Ok(());
         for member in self.members {
             result = result.and(member.stop(at_most).await);

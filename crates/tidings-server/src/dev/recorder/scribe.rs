@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use retail::storefront::Holdings;
 use retail::{Fact, Observed, Witness};
 use tidings::Observer;
 use tidings_core::{Entity, Event, Freshness, Outcome, Partition, Path, Position, Stamp, Time};
@@ -11,6 +12,7 @@ use tidings_testkit::history::{Applied, Commit, Nanos, Read, Record, Shown, Stat
 use super::lock;
 use super::marks::{Both, Marks};
 use crate::dev::clock::RunClock;
+use crate::dev::compared::Compared;
 
 /// Where records go.
 pub(crate) trait Take: Send + Sync {
@@ -54,13 +56,22 @@ impl<T: Take> Scribe<T> {
         self.clock
     }
 
-    /// Takes what the copy holds, now that everything acknowledged before `upto` has been taken in.
-    pub(crate) fn held(&self, held: Vec<retail::Shown>, upto: Nanos) {
-        for one in held {
+    /// Takes what the copy holds, now that everything acknowledged before `upto` has been taken in. Returns how much that was.
+    pub(crate) fn held(&self, held: Holdings, upto: Nanos) -> Compared {
+        let Holdings { modelled, cached, parts, unvouched } = held;
+        let number = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
+        let compared = Compared {
+            modelled: number(modelled.len()),
+            cached: number(cached.len()),
+            parts: number(parts.len()),
+            unvouched: number(unvouched),
+        };
+        for one in modelled.into_iter().chain(cached).chain(parts) {
             // There may be so many that the first are settled when the last are handed in.
             let at = self.clock.now();
             self.to.take(Record::Held { copy: self.copy.name.clone(), shown: shown(one), upto, at });
         }
+        compared
     }
 
     fn session(&self, session: u64) -> u64 {

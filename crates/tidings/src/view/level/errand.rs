@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tidings_core::Version;
+use tidings_core::shared::Seen;
 use tidings_core::shared::level::{Claim, Level, Offer, Thing, Unfilled};
 use tokio::runtime::Handle;
 
@@ -31,8 +32,10 @@ impl Errand {
     /// Whether the shared level has heard of a newer state than was read: what was read lags.
     pub(in super::super) fn shows_behind(&self, fill: &Fill) -> bool {
         let Some((_, claim)) = &self.claim else { return false };
-        let too_old = fill.reads_the_present() && fill.position().is_some_and(|read| read < claim.minimum);
         let parts = fill.parts();
+        let is_versioned = !parts.is_empty() && parts.iter().all(|part| part.stamp.is_some());
+        let is_before = |seen: Seen| seen.is_before(claim.minimum, is_versioned);
+        let too_old = fill.reads_the_present() && fill.oldest().is_some_and(is_before);
         too_old
             || self.expects.iter().zip(&claim.floors).any(|(thing, floor)| {
                 parts
@@ -60,11 +63,18 @@ where
     /// Offers what was loaded, and kept here, to the shared level. In the background: its reader has its answer.
     ///
     /// Not what lags by a time: the shared level knows positions only, and would take it for newer than it is.
-    pub(in super::super) fn offer(&self, mut errand: Errand, entry: &Entry<V>, fill: &Fill) {
-        let (Some(shared), Some(as_of), Ok(runtime)) = (&self.level, fill.position(), Handle::try_current())
+    pub(in super::super) fn offer(&self, key: &K, mut errand: Errand, entry: &Arc<Entry<V>>, fill: &Fill) {
+        let (Some(shared), Some(Seen { least: as_of, .. }), Ok(runtime)) =
+            (&self.level, fill.oldest(), Handle::try_current())
         else {
             return;
         };
+        let Some((_, claim)) = &errand.claim else { return };
+        if as_of < claim.minimum {
+            // Its level would refuse what may lack something that it has heard of.
+            count(&self.counts.l2_withheld);
+            return;
+        }
         let parts = fill.parts();
         if parts.is_empty() || !fill.reads_the_present() {
             return;
@@ -84,6 +94,7 @@ where
         let header = Header { is_absent: value.is_none(), own, until };
         let bytes = header.write(&value.unwrap_or_default());
         let Some((level, claim)) = errand.claim.take() else { return };
+        self.recognise(key, entry, fill.newest_position(), &bytes);
         runtime.spawn(async move {
             let offer = Offer { value: &bytes, parts: &parts, as_of, soft: None, hard: life, flags: 0 };
             match level.fill(&claim, offer).await {

@@ -4,11 +4,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use tidings_core::shared::Ground;
 use tidings_core::shared::level::Source;
+use tidings_core::shared::{AsOf, Ground};
+use tidings_core::{Code, Error, Result};
 use tokio::runtime::Handle;
 
+use super::guarded;
 use crate::fence::Fence;
+
+pub(super) type Tell = Box<dyn Fn(&Error) + Send + Sync>;
 
 /// How long the source may take to say where it stands.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -19,6 +23,7 @@ const AGAIN: Duration = Duration::from_secs(1);
 pub(super) struct Footing {
     source: Arc<dyn Source>,
     state: Mutex<State>,
+    tell: Tell,
 }
 
 #[derive(Default)]
@@ -27,11 +32,24 @@ struct State {
     /// For which epoch it was asked last, and when.
     asked: Option<(u32, Duration)>,
     is_asking: bool,
+    /// How often it did not say.
+    failures: u64,
+    /// Why not, if that was said since it last did.
+    said: Option<Code>,
 }
 
 impl Footing {
-    pub(super) fn new(source: Arc<dyn Source>) -> Self {
-        Self { source, state: Mutex::default() }
+    pub(super) fn new(source: Arc<dyn Source>, tell: Tell) -> Self {
+        Self { source, state: Mutex::default(), tell }
+    }
+
+    pub(super) fn telling(&self, tell: Tell) -> Self {
+        Self::new(self.source.clone(), tell)
+    }
+
+    /// How often the source did not say where it stands.
+    pub(super) fn failures(&self) -> u64 {
+        self.state.lock().failures
     }
 
     /// What this epoch of the view stands on, if it is known.
@@ -71,11 +89,29 @@ impl Footing {
         let asking = Asking(self.clone());
         runtime.spawn(async move {
             let answer = tokio::time::timeout(PATIENCE, asking.0.source.position()).await;
-            // Without an answer nothing of the shared level is taken, and reads go to the source.
-            if let Ok(Ok(least)) = answer {
-                asking.0.state.lock().ground = Some((epoch, Ground { least, covers }));
-            }
+            let late = |_| {
+                let what = format!("the source did not say within {PATIENCE:?} where it stands");
+                Err(Error::new(Code::LOAD_TIMEOUT, what))
+            };
+            asking.0.note(epoch, covers, answer.unwrap_or_else(late));
         });
+    }
+
+    /// Without an answer nothing of the shared level is taken, and reads go to the source. That is right, and costs, and nothing
+    /// else would tell.
+    fn note(&self, epoch: u32, covers: Duration, answer: Result<AsOf>) {
+        let mut state = self.state.lock();
+        match answer {
+            Ok(least) => (state.ground, state.said) = (Some((epoch, Ground { least, covers })), None),
+            Err(error) => {
+                state.failures += 1;
+                let is_said = state.said.replace(error.code()) == Some(error.code());
+                drop(state);
+                if !is_said {
+                    guarded(|| (self.tell)(&error));
+                }
+            }
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use tidings_core::Region;
 use tidings_core::fence::landing::verdict;
 use tidings_core::fence::{Refusal, Turn};
 use tidings_core::shared::level::{Kept, Part, Thing};
-use tidings_core::shared::{AsOf, Ground, Place, promotes};
+use tidings_core::shared::{AsOf, Exposed, Ground, Place, promotes};
 
 use super::super::entry::Entry;
 use super::super::fill::Fill;
@@ -47,7 +47,9 @@ where
         let tick = verdict(admitted, &ticket, epoch, now, self.fence.settings().keep).ok()?;
         entry.good_at.store(tick.0, Ordering::Release);
         let entry = Arc::new(entry);
-        self.expose(key, &entry, kept.as_of, ground, fill).ok()?;
+        self.expose(key, &entry, kept, ground, fill)
+            .map_err(|why| self.unsettled(shared, why, ticket.epoch))
+            .ok()?;
         let seen = Moment::duration(look.known.0);
         Some(Answer { entry, seen, ticket, refusal: None, is_promoted: true })
     }
@@ -60,15 +62,16 @@ where
         // An answer that depends on nothing is told no news.
         let ground = shared.footing.ground(epoch).filter(|_| !kept.parts.is_empty())?;
         for part in &kept.parts {
-            if let Err(why) = self.covers(ground, part, kept.as_of) {
-                if why == Uncovered::Unknown {
-                    // Asked now, the source's position covers what cannot be told apart any more.
-                    shared.footing.ask(&self.fence, epoch);
-                }
-                return None;
-            }
+            self.covers(ground, part, kept.as_of).map_err(|why| self.unsettled(shared, why, epoch)).ok()?;
         }
         Some(ground)
+    }
+
+    /// Asked now, the source's position covers what cannot be told apart any more.
+    fn unsettled(&self, shared: &Shared<K, V>, why: Uncovered, epoch: u32) {
+        if why == Uncovered::Unknown {
+            shared.footing.ask(&self.fence, epoch);
+        }
     }
 
     fn covers(&self, ground: Ground, part: &Part, as_of: AsOf) -> Result<(), Uncovered> {
@@ -146,22 +149,27 @@ where
         &self,
         key: &K,
         entry: &Arc<Entry<V>>,
-        as_of: AsOf,
+        kept: &Kept,
         ground: Ground,
         fill: &Fill,
     ) -> Result<(), Uncovered> {
+        let (as_of, answer) = (kept.as_of, self.fence.bytes_key(&kept.value));
         let (hash, deck) = self.deck(key);
         let mut deck = deck.lock();
         if self.fence.is_enforced() {
             // With a version or without: an absence that was shown has none.
-            reaches(ground, deck.exposed.of(hash), as_of)?;
+            let exposed = deck.exposed.of(hash);
+            reaches(ground, exposed.place(), as_of)?;
+            if !exposed.is_reached(as_of, answer) {
+                return Err(Uncovered::Behind);
+            }
             deck.shown.check(hash, fill.reading(), self.fence.tick())?;
         }
         if entry.is_unversioned() {
             let turn = Turn(self.turn.fetch_add(1, Ordering::AcqRel) + 1);
             let now = self.fence.clock().elapsed();
             deck.shown.note(hash, None, turn, now);
-            deck.exposed.note(hash, Place::of(Some(as_of), now));
+            deck.exposed.note(hash, Exposed::of(Some(as_of), Some(answer), now));
         }
         self.cache.insert(key.clone(), entry.clone());
         Ok(())

@@ -1,8 +1,8 @@
 //! Replicas that lag, held to what has been heard and shown.
 
-use tidings::{BoxError, Fill, Loaded, Path};
+use tidings::{BoxError, Fill, Freshness, Loaded, Path};
 
-use super::{BEHIND, EARLY, bare, begin, claims, early, heard, key, ms};
+use super::{BEHIND, EARLY, bare, begin, claims, early, heard, key, mark, ms, versioned};
 use crate::shop::{Rule, Shop, within};
 
 /// Without a version no floor judges what a replica brings: when it was read does.
@@ -137,5 +137,28 @@ async fn i1_a_composite_whose_parts_lag_by_turns_does_not_go_back() {
         // Now the first as it is, the second from before or after it was shown.
         let next = within(view.get(&key(), async |fill| load(fill, [0, second_ago], 2).await)).await.unwrap();
         assert_eq!(next.freshness() == BEHIND, goes_back, "{second_ago} ms: {}", next.freshness());
+    }
+}
+
+/// Before a restart it may have shown what was ahead of the news, and nobody remembers that.
+#[tokio::test(start_paused = true)]
+async fn i1_what_is_in_step_is_not_from_before_this_copy_began() {
+    let shop = Shop::open(Rule::On);
+    shop.clock.advance(ms(1_000));
+    begin(&shop).await;
+    let view = heard(&shop);
+    shop.clock.advance(ms(100));
+    for (is_marked, ago, is_kept) in [(false, 101, false), (true, 101, false), (true, 100, true)] {
+        if is_marked {
+            mark(&shop).await;
+        }
+        let in_step = async |fill: Fill| {
+            fill.as_of(shop.clock.wall().minus(ms(ago)));
+            fill.in_step();
+            versioned(fill, 6).await
+        };
+        let hit = within(view.get(&key(), in_step)).await.unwrap();
+        assert_eq!(view.cached(&key()).is_some(), is_kept, "as of {ago} ms ago");
+        assert_eq!(hit.freshness() == Freshness::Unverified, !is_kept, "{ago} ms: {}", hit.freshness());
     }
 }
