@@ -9,7 +9,7 @@ use super::snapshot::Snapshot;
 use crate::row::Row;
 
 /// A scan returns no more than about so many bytes, whatever its limit in rows.
-const SCAN_BYTES: usize = 8 << 20;
+const SCAN_BYTES: usize = 4 << 20;
 
 /// Where a relay goes on if everything up to here is acknowledged: what the table `tidings.relay` holds.
 #[derive(Debug, Clone)]
