@@ -12,6 +12,7 @@ use tidings_core::shared::{
 };
 use tidings_core::{Entity, Region, Stamp, Timeline, Version};
 
+use crate::batch::Request;
 use crate::level::Inner;
 use crate::script::Reply;
 use crate::{RedisLevel, Settings, layout};
@@ -66,6 +67,12 @@ impl Draw {
 struct Body {
     parts: Vec<(usize, Option<Stamp>)>,
     value: u64,
+}
+
+/// What a reader asks.
+enum Asked {
+    Look { n: usize, expects: Vec<usize>, miss: Miss },
+    Fill { n: usize, token: Token, as_of: AsOf, body: Body },
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -143,8 +150,9 @@ impl World {
     }
 
     async fn tell(&self, script: &crate::script::Script, keys: &[String], args: &[String]) -> Reply {
+        let keys: Vec<_> = keys.iter().map(String::as_str).collect();
         let args: Vec<_> = args.iter().map(String::as_bytes).collect();
-        self.inner().wire.tell(script, keys, &args).await.unwrap()
+        self.inner().wire.tell(script, &keys, &args).await.unwrap()
     }
 
     fn control_key(&self) -> [String; 1] {
@@ -173,8 +181,7 @@ impl World {
             return if self.draw.chance(3) { self.claim().await } else { self.open().await };
         }
         match self.draw.below(100) {
-            0..30 => self.look().await,
-            30..52 => self.fill().await,
+            0..52 => self.serve().await,
             52..82 => self.hear().await,
             82..85 => self.claim().await,
             85..90 => self.open().await,
@@ -202,24 +209,84 @@ impl World {
         }
     }
 
-    async fn look(&mut self) -> String {
+    /// Some requests of readers in one script: each finds what those before it have left.
+    async fn serve(&mut self) -> String {
+        let number = if self.draw.chance(2) { 1 } else { 2 + self.draw.below(3) };
+        let mut asked: Vec<Asked> = vec![];
+        for _ in 0..number {
+            let one = if self.draw.below(52) < 30 { Some(self.look()) } else { self.fill(&asked) };
+            asked.extend(one);
+        }
+        let requests: Vec<_> = asked.iter().map(|asked| self.request(asked)).collect();
+        let answers = self.inner().batcher.run(0, &requests).await;
+        let mut told = vec![];
+        for (asked, answer) in asked.into_iter().zip(answers) {
+            let reply = Reply::new(answer.unwrap()).unwrap();
+            told.push(match asked {
+                Asked::Look { n, expects, miss } => self.looked(n, &expects, miss, &reply),
+                Asked::Fill { n, token, as_of, body } => self.filled(n, token, as_of, body, &reply),
+            });
+        }
+        told.join("\n")
+    }
+
+    fn look(&mut self) -> Asked {
         let (n, long) = (self.draw.below(KEYS), self.draw.chance(2));
-        let expects: Vec<_> = (0..THINGS).filter(|_| self.draw.chance(4)).collect();
+        let expects = (0..THINGS).filter(|_| self.draw.chance(4)).collect();
         self.nonce += 1;
-        let token = Token(self.nonce);
         let lease = if long { Duration::from_secs(3600) } else { Duration::ZERO };
-        let mut args =
-            vec![layout::hex(token.0), lease.as_millis().to_string(), "9000000".into(), "9000000".into()];
-        args.extend(expects.iter().map(|n| layout::name(&thing(*n))));
-        let reply = self.tell(&self.inner().scripts.look, &self.both(n), &args).await;
-        let found = self.inner().found(&key(n), token, &reply).unwrap();
+        Asked::Look { n, expects, miss: Miss { token: Token(self.nonce), now: Duration::ZERO, lease } }
+    }
+
+    /// By somebody who was to load it, mostly: also just before.
+    fn fill(&mut self, before: &[Asked]) -> Option<Asked> {
+        let recent = self.tokens.iter().rev().take(4).copied();
+        let just = before.iter().filter_map(|asked| match asked {
+            Asked::Look { n, miss, .. } => Some((*n, miss.token)),
+            Asked::Fill { .. } => None,
+        });
+        let tokens: Vec<_> = recent.chain(just).collect();
+        let (n, token) = *tokens.get(self.draw.below(tokens.len().max(1)))?;
+        let (parts, around) = (self.draw.parts(), self.around());
+        let as_of = self.draw.position(around);
+        self.nonce += 1;
+        Some(Asked::Fill { n, token, as_of, body: Body { parts, value: self.nonce } })
+    }
+
+    fn request(&self, asked: &Asked) -> Request {
+        let (name, n, args) = match asked {
+            Asked::Look { n, expects, miss } => {
+                let (token, lease) = (layout::hex(miss.token.0), miss.lease.as_millis().to_string());
+                let mut args = vec![token, lease, "9000000".into(), "9000000".into()];
+                args.extend(expects.iter().map(|n| layout::name(&thing(*n))));
+                ("look", n, args.into_iter().map(String::into_bytes).collect())
+            }
+            Asked::Fill { n, token, as_of, body } => {
+                let texts = [
+                    layout::hex(token.0),
+                    layout::as_of(*as_of),
+                    "9000000".into(),
+                    "9000000".into(),
+                    "0".into(),
+                    "00".into(),
+                    layout::parts(&named(&body.parts)),
+                ];
+                let value = body.value.to_be_bytes().to_vec();
+                ("fill", n, texts.into_iter().map(String::into_bytes).chain([value]).collect())
+            }
+        };
+        Request { name, slot: self.inner().keys.slot(&key(*n)), args }
+    }
+
+    fn looked(&mut self, n: usize, expects: &[usize], miss: Miss, reply: &Reply) -> String {
+        let token = miss.token;
+        let found = self.inner().found(&key(n), token, reply).unwrap();
 
         let (control, least) = self.control();
         let parts = match &self.model.slots[n] {
             Some(Slot { content: Content::Kept(answer), .. }) => answer.value.parts.clone(),
             _ => vec![],
         };
-        let miss = Miss { token, now: Duration::ZERO, lease };
         let mut notes = pick(&mut self.model.notes, &parts);
         let slot = &mut self.model.slots[n];
         let looked = shared::look_derived(control.as_ref(), least, slot, &mut notes, self.here, miss);
@@ -251,32 +318,11 @@ impl World {
         told
     }
 
-    async fn fill(&mut self) -> String {
-        let recent = self.tokens.len().min(4);
-        if recent == 0 {
-            return "nothing to fill".into();
-        }
-        let (n, token) = self.tokens[self.tokens.len() - 1 - self.draw.below(recent)];
-        let (parts, around) = (self.draw.parts(), self.around());
-        let as_of = self.draw.position(around);
-        self.nonce += 1;
-        let value = self.nonce;
-        let texts = [
-            layout::hex(token.0),
-            layout::as_of(as_of),
-            "9000000".into(),
-            "9000000".into(),
-            "0".into(),
-            "00".into(),
-            layout::parts(&named(&parts)),
-        ];
-        let bytes = value.to_be_bytes();
-        let args: Vec<_> = texts.iter().map(String::as_bytes).chain([&bytes[..]]).collect();
-        let reply = self.inner().wire.tell(&self.inner().scripts.fill, &self.both(n), &args).await.unwrap();
-        let here = self.inner().unkept(&reply).unwrap().map_or(Ok(()), Err);
+    fn filled(&mut self, n: usize, token: Token, as_of: AsOf, body: Body, reply: &Reply) -> String {
+        let parts = body.parts.clone();
+        let here = self.inner().unkept(reply).unwrap().map_or(Ok(()), Err);
 
         let (mut control, least) = self.control();
-        let body = Body { parts: parts.clone(), value };
         let mut notes = pick(&mut self.model.notes, &parts);
         let slot = &mut self.model.slots[n];
         let there =
@@ -457,13 +503,14 @@ async fn the_scripts_do_what_core_decides() {
         for step in 0..STEPS {
             let told = world.step().await;
             world.compare(&format!("seed {seed}, step {step}: {told}")).await;
-            kept += usize::from(
-                told.contains(&format!("{:?}", Ok::<(), Unkept>(()))) && told.starts_with("fill"),
-            );
-            below += usize::from(told.contains("BelowFloor"));
-            old += usize::from(told.contains("TooOld"));
-            hits += usize::from(told.contains("Hit("));
-            outdated += usize::from(told.contains("Outdated"));
+            let fine = format!("{:?}", Ok::<(), Unkept>(()));
+            for told in told.lines() {
+                kept += usize::from(told.starts_with("fill") && told.contains(&fine));
+                below += usize::from(told.contains("BelowFloor"));
+                old += usize::from(told.contains("TooOld"));
+                hits += usize::from(told.contains("Hit("));
+                outdated += usize::from(told.contains("Outdated"));
+            }
         }
         let seen = [kept, below, old, hits, outdated];
         eprintln!("seed {seed}: kept {kept}, below {below}, too old {old}, hits {hits}, outdated {outdated}");

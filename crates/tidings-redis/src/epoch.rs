@@ -32,7 +32,7 @@ impl Inner {
     pub(crate) async fn tell(&self, bucket: u32, news: &[Told], source: &dyn Source) -> Result<()> {
         let args: Vec<_> = news.iter().flatten().map(String::as_bytes).collect();
         for attempt in 1..=ATTEMPTS {
-            let reply = self.wire.tell(&self.scripts.hear, &[self.keys.control(bucket)], &args).await?;
+            let reply = self.wire.tell(&self.scripts.hear, &[&self.keys.control(bucket)], &args).await?;
             match reply.word() {
                 "heard" => {
                     add(&self.counters.told, news.len() as u64);
@@ -90,7 +90,8 @@ impl Inner {
 
     /// Both halves of an opening; false if somebody else was faster.
     async fn open(&self, bucket: u32, instead_of: Option<Epoch>, source: &dyn Source) -> Result<bool> {
-        let (control, epoch) = ([self.keys.control(bucket)], layout::hex(random()));
+        let (control, epoch) = (self.keys.control(bucket), layout::hex(random()));
+        let control = [&*control];
         let old = instead_of.map_or_else(String::new, |epoch| layout::hex(epoch.0));
         let reply =
             self.wire.tell(&self.scripts.claim, &control, &[epoch.as_bytes(), old.as_bytes()]).await?;
@@ -109,7 +110,7 @@ impl Inner {
     }
 
     async fn standing(&self, bucket: u32) -> Result<Standing> {
-        let reply: Reply = self.wire.tell(&self.scripts.peek, &[self.keys.control(bucket)], &[]).await?;
+        let reply: Reply = self.wire.tell(&self.scripts.peek, &[&self.keys.control(bucket)], &[]).await?;
         Ok(match reply.word() {
             "live" => Standing::Live(Epoch(reply.read(1, layout::number)?)),
             "not live" => Standing::NotLive(self.not_live(&reply)?),

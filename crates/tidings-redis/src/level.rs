@@ -9,11 +9,12 @@ use tidings_core::shared::level::{Bypass, Claim, Found, Key, Level, Missed, Offe
 use tidings_core::shared::{AsOf, NotLive, Token, Unkept};
 use tokio::sync::Notify;
 
+use crate::batch::{Batcher, Request};
 use crate::count::{Counters, Counts, count};
 use crate::keys::Keys;
 use crate::layout;
 use crate::random::random;
-use crate::script::{Reply, Scripts};
+use crate::script::{Reply, Script, Scripts};
 use crate::settings::Settings;
 use crate::wire::{Unasked, Wire};
 
@@ -31,8 +32,9 @@ pub struct RedisLevel {
 pub(crate) struct Inner {
     pub(crate) settings: Settings,
     pub(crate) keys: Keys,
-    pub(crate) wire: Wire,
+    pub(crate) wire: Arc<Wire>,
     pub(crate) scripts: Scripts,
+    pub(crate) batcher: Arc<Batcher>,
     pub(crate) counters: Counters,
     /// Told when a reader finds a bucket that is not live.
     pub(crate) closed: Notify,
@@ -51,10 +53,12 @@ impl RedisLevel {
     /// The store cannot be reached, or refuses the login; a setting is invalid.
     pub async fn connect(settings: Settings) -> Result<Self> {
         let keys = Keys::new(&settings.namespace, settings.buckets)?;
-        let wire = Wire::connect(&settings).await?;
+        let wire = Arc::new(Wire::connect(&settings).await?);
+        let controls = (0..keys.buckets()).map(|bucket| keys.control(bucket));
+        let batcher = Batcher::new(wire.clone(), Script::serve(), controls);
         let scripts = Scripts::new();
         let (counters, closed) = (Counters::default(), Notify::new());
-        Ok(Self { inner: Arc::new(Inner { settings, keys, wire, scripts, counters, closed }) })
+        Ok(Self { inner: Arc::new(Inner { settings, keys, wire, scripts, batcher, counters, closed }) })
     }
 
     /// What has happened here so far.
@@ -89,19 +93,18 @@ impl Level for RedisLevel {
         Box::pin(async move {
             let token = layout::hex(claim.token.0);
             // If this fails, the lease runs out by itself.
-            let _ = self
-                .inner
-                .wire
-                .ask(&self.inner.scripts.abandon, &self.inner.both(&claim.key), &[token.as_bytes()])
-                .await;
+            let Inner { wire, scripts, keys, .. } = &*self.inner;
+            let (control, slot) = (keys.control(keys.bucket(&claim.key)), keys.slot(&claim.key));
+            let names = [&*control, &*slot];
+            let _ = wire.guarded(wire.one(&scripts.abandon, &names, &[token.as_bytes()])).await;
         })
     }
 }
 
 impl Inner {
-    /// A key's control record and slot.
-    fn both(&self, key: &Key) -> [String; 2] {
-        [self.keys.control(self.keys.bucket(key)), self.keys.slot(key)]
+    async fn ask(&self, key: &Key, name: &'static str, args: Vec<Vec<u8>>) -> Result<Reply, Unasked> {
+        let request = Request { name, slot: self.keys.slot(key), args };
+        self.batcher.ask(self.keys.bucket(key), request).await
     }
 
     async fn lookup(&self, key: &Key, expects: &[Thing]) -> Found {
@@ -110,8 +113,8 @@ impl Inner {
         let note = millis(self.settings.placeholder + MARGIN);
         let mut args = vec![layout::hex(token), millis(self.settings.lease), placeholder, note];
         args.extend(expects.iter().take(MOST_PARTS).map(layout::name));
-        let args: Vec<_> = args.iter().map(String::as_bytes).collect();
-        let reply = match self.wire.ask(&self.scripts.look, &self.both(key), &args).await {
+        let args = args.into_iter().map(String::into_bytes).collect();
+        let reply = match self.ask(key, "look", args).await {
             Ok(reply) => reply,
             Err(unasked) => return Found::Bypass(self.bypass(unasked)),
         };
@@ -196,8 +199,8 @@ impl Inner {
             format!("{:02x}", offer.flags),
             layout::parts(offer.parts),
         ];
-        let args: Vec<_> = texts.iter().map(String::as_bytes).chain([offer.value]).collect();
-        let reply = match self.wire.ask(&self.scripts.fill, &self.both(&claim.key), &args).await {
+        let args = texts.into_iter().map(String::into_bytes).chain([offer.value.to_vec()]).collect();
+        let reply = match self.ask(&claim.key, "fill", args).await {
             Ok(reply) => reply,
             Err(Unasked::Failed(error)) => return Err(Unfilled::Failed(error)),
             Err(Unasked::Resting | Unasked::Overloaded) => {

@@ -15,6 +15,7 @@
 
 #[cfg(test)]
 mod against_core;
+mod batch;
 mod breaker;
 mod count;
 pub mod doctor;

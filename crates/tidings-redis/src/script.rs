@@ -9,10 +9,8 @@ pub(crate) struct Script {
     hash: String,
 }
 
-/// All of them.
+/// Those that go out one by one.
 pub(crate) struct Scripts {
-    pub(crate) look: Script,
-    pub(crate) fill: Script,
     pub(crate) abandon: Script,
     pub(crate) hear: Script,
     pub(crate) claim: Script,
@@ -23,10 +21,8 @@ pub(crate) struct Scripts {
 impl Scripts {
     pub(crate) fn new() -> Self {
         // A full store must still hear what has changed, and be opened: only what adds to it is refused there.
-        let (adds, always) = ("#!lua\n", "#!lua flags=allow-oom\n");
+        let always = "#!lua flags=allow-oom\n";
         Self {
-            look: Script::new(adds, include_str!("script/look.lua")),
-            fill: Script::new(adds, include_str!("script/fill.lua")),
             abandon: Script::new(always, include_str!("script/abandon.lua")),
             hear: Script::new(always, include_str!("script/hear.lua")),
             claim: Script::new(always, include_str!("script/claim.lua")),
@@ -37,6 +33,11 @@ impl Scripts {
 }
 
 impl Script {
+    /// What readers ask.
+    pub(crate) fn serve() -> Self {
+        Self::new("#!lua\n", include_str!("script/serve.lua"))
+    }
+
     fn new(flags: &str, body: &str) -> Self {
         let code = format!("{flags}{}{body}", include_str!("script/common.lua"));
         let hash = redis::Script::new(&code).get_hash().to_owned();
@@ -44,7 +45,7 @@ impl Script {
     }
 
     /// The call by its hash, or with the whole text for a server that does not have it.
-    pub(crate) fn call(&self, whole: bool, keys: &[String], args: &[&[u8]]) -> Cmd {
+    pub(crate) fn call(&self, whole: bool, keys: &[&str], args: &[&[u8]]) -> Cmd {
         let (command, script) = if whole { ("EVAL", &self.code) } else { ("EVALSHA", &self.hash) };
         let mut cmd = redis::cmd(command);
         cmd.arg(script).arg(keys.len()).arg(keys);

@@ -118,52 +118,74 @@ impl Wire {
     }
 
     /// A request on behalf of a read, which has somewhere else to go: it neither queues nor insists.
-    pub(crate) async fn ask(
-        &self,
-        script: &Script,
-        keys: &[String],
-        args: &[&[u8]],
-    ) -> Result<Reply, Unasked> {
+    pub(crate) async fn guarded<T>(&self, request: impl Future<Output = Result<T>>) -> Result<T, Unasked> {
         let permit = self.breaker().permit(self.started.elapsed());
         if permit == Permit::Rest {
             return Err(Unasked::Resting);
         }
         let Ok(_place) = self.in_flight.try_acquire() else { return Err(Unasked::Overloaded) };
-        let reply = self.run(script, keys, args).await;
-        let worked = !reply.as_ref().is_err_and(is_outage);
+        let answer = request.await;
+        let worked = !answer.as_ref().is_err_and(is_outage);
         self.breaker().told(permit, worked, self.started.elapsed(), random());
-        reply.map_err(Unasked::Failed)
+        answer.map_err(Unasked::Failed)
     }
 
     /// A request that must be made: it waits for its turn.
-    pub(crate) async fn tell(&self, script: &Script, keys: &[String], args: &[&[u8]]) -> Result<Reply> {
+    pub(crate) async fn tell(&self, script: &Script, keys: &[&str], args: &[&[u8]]) -> Result<Reply> {
         let Ok(_place) = self.in_flight.acquire().await else {
             return Err(Error::new(Code::STOPPING, "the shared cache"));
         };
-        self.run(script, keys, args).await
+        self.one(script, keys, args).await
     }
 
-    async fn run(&self, script: &Script, keys: &[String], args: &[&[u8]]) -> Result<Reply> {
-        let known = self.command(&script.call(false, keys, args)).await;
-        let value = match known {
+    pub(crate) async fn one(&self, script: &Script, keys: &[&str], args: &[&[u8]]) -> Result<Reply> {
+        let answer = self.run(script, keys, args).await.and_then(Value::extract_error);
+        Reply::new(answer.map_err(|error| self.fault(&error))?)
+    }
+
+    /// What the script answers; within it there may be errors.
+    pub(crate) async fn run(
+        &self,
+        script: &Script,
+        keys: &[&str],
+        args: &[&[u8]],
+    ) -> Result<Value, RedisError> {
+        match self.command(&script.call(false, keys, args)).await {
             Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
                 self.command(&script.call(true, keys, args)).await
             }
             known => known,
-        };
-        Reply::new(value.map_err(|error| fault(&self.at, &error))?)
+        }
     }
 
     async fn command(&self, cmd: &Cmd) -> Result<Value, RedisError> {
         let mut line = self.line.clone();
         let answer = tokio::time::timeout(self.timeout, line.req_packed_command(cmd));
         let timed_out = |_| (ErrorKind::Io, "no answer in time", format!("{:?}", self.timeout));
-        answer.await.map_err(timed_out)?.and_then(Value::extract_error)
+        match answer.await.map_err(timed_out)?? {
+            Value::ServerError(error) => Err(error.into()),
+            value => Ok(value),
+        }
     }
 
     /// A plain command, for what is looked at and never decided on.
     pub(crate) async fn plain(&self, cmd: &Cmd) -> Result<Value> {
-        self.command(cmd).await.map_err(|error| fault(&self.at, &error))
+        let answer = self.command(cmd).await.and_then(Value::extract_error);
+        answer.map_err(|error| self.fault(&error))
+    }
+
+    pub(crate) fn fault(&self, error: &RedisError) -> Error {
+        fault(&self.at, error)
+    }
+
+    /// The longest that a request takes.
+    pub(crate) fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
+    /// A request has taken longer.
+    pub(crate) fn late(&self) -> Error {
+        late(&self.at, self.timeout)
     }
 
     /// Whether requests are let through.

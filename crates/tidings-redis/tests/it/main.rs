@@ -9,4 +9,5 @@ mod outages;
 mod races;
 mod refusals;
 mod support;
+mod together;
 mod two_levels;
