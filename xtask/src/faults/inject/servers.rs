@@ -90,6 +90,10 @@ pub(super) fn fill_disk(world: &mut World<'_>, engine: Engine, lasts: Duration) 
     let (mut taken, mut has_complained, began) = (0, false, std::time::Instant::now());
     let filled = world.stop.until(NOTICES, || {
         taken += world.stage.disk(engine).map_err(anyhow::Error::msg)?.fill()?;
+        if engine == Engine::Postgres && !has_complained {
+            // What it has put aside for its log would do for a while. It may fail: that is what is waited for.
+            let _ = world.stage.postgres.query("SELECT pg_switch_wal()");
+        }
         has_complained |= world.stage.log(engine).matches(FULL).count() > said_before;
         Ok(has_complained && began.elapsed() >= lasts)
     });
