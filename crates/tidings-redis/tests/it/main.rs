@@ -4,7 +4,6 @@
 
 mod cluster;
 mod conformance;
-mod measure;
 mod outages;
 mod races;
 mod refusals;
