@@ -4,6 +4,7 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use redis::{RedisError, Value};
 use tidings_core::error::{Code, Error, Result};
@@ -17,7 +18,7 @@ use crate::wire::{Unasked, Wire};
 const UNDER_WAY: usize = 2;
 /// The most requests in one script: each stops the server for a few microseconds.
 const REQUESTS: usize = 64;
-/// A script takes no more requests once it has so many bytes.
+/// A script takes no more requests once it has so many bytes, and does no more once its answers have (`serve.lua`).
 const BYTES: usize = 256 << 10;
 
 /// One request, as the script `serve` takes it.
@@ -38,6 +39,7 @@ type Answer = Result<Value, RedisError>;
 struct Waiting {
     request: Request,
     answer: oneshot::Sender<Answer>,
+    since: Instant,
 }
 
 /// Who waits for a script of this bucket.
@@ -70,29 +72,28 @@ impl Batcher {
     }
 
     async fn answered(self: &Arc<Self>, bucket: u32, request: Request) -> Result<Reply> {
-        let answer = match self.begin(bucket as usize, request)? {
-            Begun::Now(turn, request) => {
-                let mut answers = self.run(turn.bucket, std::slice::from_ref(&request)).await;
-                answers.pop().ok_or_else(|| Error::new(Code::DEFECT, "a script was not asked"))?
-            }
-            Begun::Waits(answer) => match tokio::time::timeout(self.wire.timeout(), answer).await {
-                Ok(Ok(answer)) => answer,
-                Ok(Err(_)) => return Err(Error::new(Code::STOPPING, "the shared cache")),
-                Err(_) => return Err(self.wire.late()),
-            },
-        };
-        Reply::new(answer.map_err(|error| self.wire.fault(&error))?)
+        let (answer, waits) = oneshot::channel();
+        let waiting = Waiting { request, answer, since: Instant::now() };
+        self.begin(bucket as usize, waiting)?;
+        match tokio::time::timeout(self.wire.timeout(), waits).await {
+            Ok(Ok(answer)) => Reply::new(answer.map_err(|error| self.wire.fault(&error))?),
+            // It was not asked for any more, or not answered.
+            Ok(Err(_)) | Err(_) => Err(self.wire.late()),
+        }
     }
 
-    fn begin(self: &Arc<Self>, bucket: usize, request: Request) -> Result<Begun> {
+    /// Never in the caller's own future, which may not be polled for long: the others would wait for it.
+    fn begin(self: &Arc<Self>, bucket: usize, waiting: Waiting) -> Result<()> {
         let mut queue = self.lock(bucket)?;
-        if queue.turns > 0 {
-            queue.turns -= 1;
-            return Ok(Begun::Now(Turn { batcher: self.clone(), bucket }, request));
+        if queue.turns == 0 {
+            queue.waiting.push_back(waiting);
+            return Ok(());
         }
-        let (answer, waits) = oneshot::channel();
-        queue.waiting.push_back(Waiting { request, answer });
-        Ok(Begun::Waits(waits))
+        queue.turns -= 1;
+        drop(queue);
+        let turn = Turn { batcher: self.clone(), bucket };
+        self.runtime.spawn(turn.serve(vec![waiting]));
+        Ok(())
     }
 
     /// The answers to some requests, in their order.
@@ -128,11 +129,6 @@ impl Batcher {
     }
 }
 
-enum Begun {
-    Now(Turn, Request),
-    Waits(oneshot::Receiver<Answer>),
-}
-
 /// The right to have a script under way. Whoever has done with it, or is dropped in the middle, hands it on to those who
 /// wait.
 struct Turn {
@@ -142,19 +138,34 @@ struct Turn {
 
 impl Turn {
     async fn serve(self, batch: Vec<Waiting>) {
-        let (requests, answers): (Vec<_>, Vec<_>) =
-            batch.into_iter().map(|waiting| (waiting.request, waiting.answer)).unzip();
-        for (answer, to) in self.batcher.run(self.bucket, &requests).await.into_iter().zip(answers) {
-            // Whoever has gone in the meantime does not need it.
-            let _ = to.send(answer);
+        let (requests, rest): (Vec<_>, Vec<_>) =
+            batch.into_iter().map(|waiting| (waiting.request, (waiting.answer, waiting.since))).unzip();
+        let answers = self.batcher.run(self.bucket, &requests).await;
+        let mut later = Vec::new();
+        for ((request, (answer, since)), found) in requests.into_iter().zip(rest).zip(answers) {
+            if is_later(&found) {
+                later.push(Waiting { request, answer, since });
+            } else {
+                // Whoever has gone in the meantime does not need it.
+                let _ = answer.send(found);
+            }
+        }
+        if let Ok(mut bucket) = self.batcher.lock(self.bucket) {
+            later.into_iter().rev().for_each(|waiting| bucket.waiting.push_front(waiting));
         }
     }
+}
+
+/// Whether a script has done nothing for this request, because its answers had become too many bytes.
+fn is_later(found: &Answer) -> bool {
+    let Ok(Value::Array(values)) = found else { return false };
+    matches!(values.first(), Some(Value::BulkString(word)) if word == b"later")
 }
 
 impl Drop for Turn {
     fn drop(&mut self) {
         let Ok(mut bucket) = self.batcher.lock(self.bucket) else { return };
-        let batch = bucket.take();
+        let batch = bucket.take(self.batcher.wire.timeout() / 2);
         if batch.is_empty() {
             bucket.turns += 1;
             return;
@@ -166,12 +177,13 @@ impl Drop for Turn {
 }
 
 impl Bucket {
-    /// Those who have waited longest, and still do: a claim for nobody would hold up others.
-    fn take(&mut self) -> Vec<Waiting> {
+    /// Those who have waited longest, and still do; not those who will be gone before they are answered, as others would
+    /// wait for what they claim.
+    fn take(&mut self, patience: Duration) -> Vec<Waiting> {
         let (mut batch, mut bytes) = (Vec::new(), 0);
         while batch.len() < REQUESTS && bytes < BYTES {
             let Some(waiting) = self.waiting.pop_front() else { break };
-            if !waiting.answer.is_closed() {
+            if !waiting.answer.is_closed() && waiting.since.elapsed() < patience {
                 bytes += waiting.request.bytes();
                 batch.push(waiting);
             }

@@ -117,7 +117,7 @@ impl Wire {
         &self.at
     }
 
-    /// A request on behalf of a read, which has somewhere else to go: it neither queues nor insists.
+    /// A request on behalf of a read, which has somewhere else to go: there is a limit to how many are under way.
     pub(crate) async fn guarded<T>(&self, request: impl Future<Output = Result<T>>) -> Result<T, Unasked> {
         let permit = self.breaker().permit(self.started.elapsed());
         if permit == Permit::Rest {

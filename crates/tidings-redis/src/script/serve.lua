@@ -95,13 +95,22 @@ function requests.fill(slot, args)
   return { 'kept' }
 end
 
-local replies, at = {}, 1
+-- The server keeps all answers, and nobody has one, until the script ends.
+local MOST = 262144
+local replies, at, bytes = {}, 1, 0
 for i = 2, #KEYS do
   local count = tonumber(ARGV[at + 1])
-  if epoch then
+  if bytes >= MOST then
+    replies[i - 1] = { 'later' }
+  elseif epoch then
     -- What fails is the answer to this request alone.
     local done, reply = pcall(requests[ARGV[at]], KEYS[i], { unpack(ARGV, at + 2, at + 1 + count) })
-    replies[i - 1] = (done or type(reply) == 'table') and reply or { err = reply }
+    if not done and type(reply) ~= 'table' then
+      -- A fault of the script itself has no word before it that says what it is.
+      reply = { err = string.match(reply, '^%u+ ') and reply or 'ERR ' .. reply }
+    end
+    replies[i - 1] = reply
+    bytes = bytes + (reply[1] == 'hit' and #reply[2] or 0)
   else
     replies[i - 1] = { 'not live', since }
   end

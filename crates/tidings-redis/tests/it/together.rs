@@ -30,6 +30,13 @@ async fn all_look(shop: &Shop) -> Vec<Found> {
     found.into_iter().map(|(_, found)| found).collect()
 }
 
+/// How many were run since the counts were reset.
+fn scripts(server: &Redis) -> usize {
+    let stats = server.command(&["INFO", "commandstats"]).unwrap();
+    let calls = stats.lines().find_map(|line| line.strip_prefix("cmdstat_evalsha:calls=")).unwrap();
+    calls.split(',').next().unwrap().parse().unwrap()
+}
+
 fn is_broken(found: &Found) -> bool {
     matches!(found, Found::Bypass(Bypass::Failed(error)) if error.code() == Code::REDIS_KEY_TYPE)
 }
@@ -44,9 +51,7 @@ async fn many_at_once_share_few_scripts_and_each_has_its_own_answer() {
     server.command(&["RPUSH", &shop.level.slot(&nth(BROKEN)), "theirs"]).unwrap();
     server.command(&["CONFIG", "RESETSTAT"]).unwrap();
     let found = all_look(&shop).await;
-    let stats = server.command(&["INFO", "commandstats"]).unwrap();
-    let calls = stats.lines().find_map(|line| line.strip_prefix("cmdstat_evalsha:calls=")).unwrap();
-    let calls: usize = calls.split(',').next().unwrap().parse().unwrap();
+    let calls = scripts(&server);
     assert!(calls < CALLERS / 4, "{calls} scripts for {CALLERS} callers");
 
     let mut filling = JoinSet::new();
@@ -78,6 +83,50 @@ async fn begin<T>(mut request: Pin<&mut (impl Future<Output = T> + ?Sized)>) {
         Poll::Ready(())
     })
     .await;
+}
+
+/// Also by those who are not gone, and do not go on: their task does something else.
+#[tokio::test]
+async fn those_behind_callers_who_do_not_go_on_are_answered() {
+    if skipped() {
+        return;
+    }
+    let server = Redis::start(&[]).unwrap();
+    let shop = Shop::alone(&server).await;
+    let keys: Vec<_> = (0..8).map(nth).collect();
+    let mut before: Vec<_> = keys.iter().map(|key| shop.level.lookup(key, &[])).collect();
+    for request in &mut before {
+        begin(request.as_mut()).await;
+    }
+    let found = tokio::time::timeout(Duration::from_secs(60), before.pop().unwrap()).await.unwrap();
+    assert!(matches!(found, Found::Claim(_)), "{found:?}");
+}
+
+/// Large answers come in several scripts, and all come.
+#[tokio::test]
+async fn large_answers_do_not_wait_for_all_others() {
+    if skipped() {
+        return;
+    }
+    let server = Redis::start(&[]).unwrap();
+    let shop = Shop::alone(&server).await;
+    let large = vec![7; 200 << 10];
+    for n in 0..40 {
+        let Found::Claim(claim) = shop.level.lookup(&nth(n), &[]).await else { panic!("{n} is there") };
+        let parts = [Part { thing: price(), stamp: Some(at(7)) }];
+        shop.level.fill(&claim, offer(&large, &parts, 9)).await.unwrap();
+    }
+    server.command(&["CONFIG", "RESETSTAT"]).unwrap();
+    let mut looking = JoinSet::new();
+    for n in 0..40 {
+        let level = shop.level.clone();
+        looking.spawn(async move { level.lookup(&nth(n), &[]).await });
+    }
+    for found in looking.join_all().await {
+        assert!(matches!(&found, Found::Hit(kept) if *kept.value == *large), "{found:?}");
+    }
+    let calls = scripts(&server);
+    assert!((15..=30).contains(&calls), "two answers and more in a script, and no more: {calls} scripts");
 }
 
 #[tokio::test]
