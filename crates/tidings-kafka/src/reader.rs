@@ -85,18 +85,26 @@ impl Readers {
         }
         let (readers, at) = (self.clone(), at.clone());
         let what = format!("{} cannot be read", at.partition);
+        // Whoever waited and went away does not take a place from those who stay.
+        let wanted = Arc::new(());
+        let is_wanted = Arc::downgrade(&wanted);
         // Twice the time: a question to the brokers, then the assignment.
-        blocking(&self.context.trouble, 2 * self.timeout, &what, move || {
+        let opened = blocking(&self.context.trouble, 2 * self.timeout, &what, move || {
             let (earliest, head) = readers.bounds_now(&at.partition)?;
             if at.offset < earliest || at.offset > head {
                 return Ok(Opened::Gap(earliest));
             }
             // What stood before it may be gone by now, and with it the proof.
             let before = readers.witnesses.before(&at).filter(|_| earliest < at.offset);
+            if is_wanted.strong_count() == 0 {
+                return Err(Error::new(Code::STOPPING, "whoever asked is gone"));
+            }
             let reader = readers.follow(&at, before)?;
             Ok(Opened::Reader(Lease::of(reader, &readers), Some(head)))
         })
-        .await
+        .await;
+        drop(wanted);
+        opened
     }
 
     /// The earliest offset and the head. Blocks.
